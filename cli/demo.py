@@ -1,0 +1,105 @@
+"""``rtlgrad demo``: the main job, end to end, on real images.
+
+Characterizes rtl/, trains LeNet-5 in fp32, then puts each of a few multipliers into it: accuracy
+as it comes, with ranges calibrated only, and after brief retraining through the multiplier.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..core.errors import DataError
+from ..core.files import write_atomic
+from ..cosim.design import references, verilog_files
+from ..lutgen.characterize import Settings, characterize
+from ..lutgen.store import load_table
+from ..nn.data import load_data
+from ..nn.report import render
+from ..nn.training import TrainConfig, train
+from .console import err, out
+from .lut import LutProgress
+from .reporting import report_of
+from .training import watching
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..nn.data import ImageData
+
+DESIGNS = (
+    "mul8u_exact",
+    "mul8u_drum6",
+    "mul8u_kulkarni",
+    "mul8u_mitchell",
+    "mul8u_trunc8",
+    "mul8u_bam_h4v8",
+    "mul8s_bwtrunc7",
+)
+"""The exact multiplier, for what 8-bit operands cost by themselves, and a spread of others."""
+
+MODEL = "lenet5"
+
+
+def run(*, out: Path, rtl: Path, data_root: Path | None) -> None:
+    """Run the demo; every result stays in ``out``."""
+    started = time.perf_counter()
+    console = err()
+    store, runs = out / "luts", out / "demo"
+    console.print("[bold]1/3[/bold] product tables, error metrics and area of every design in rtl/")
+    _characterize(rtl, store)
+    data = _load_data(data_root)
+    console.print(f"[bold]2/3[/bold] {MODEL} on {data.name} in fp32")
+    base = runs / "fp32"
+    train(_fp32(data.name), data, None, base, progress=watching(console))
+    console.print("[bold]3/3[/bold] the same network through each multiplier, then retrained")
+    for design in DESIGNS:
+        console.print(f"{design}:")
+        config = _retraining(data.name, design, base)
+        train(config, data, load_table(store / design), runs / design, progress=watching(console))
+    _print_report(runs, store, time.perf_counter() - started)
+
+
+def _characterize(rtl: Path, store: Path) -> None:
+    chosen = [design for path in verilog_files(rtl) for design in references(path)]
+    with LutProgress(len(chosen)) as progress:
+        outcomes = characterize(chosen, Settings(root=store), progress)
+    for outcome in outcomes:
+        # A broken design of the user's own in rtl/ was reported; it need not stop the demo.
+        if outcome.error is not None and outcome.reference.name in DESIGNS:
+            raise outcome.error
+
+
+def _load_data(root: Path | None) -> ImageData:
+    try:
+        return load_data("fashion-mnist", root)
+    except DataError as error:
+        err().print(f"{error}\ngoing on with the digits of scikit-learn", markup=False)
+        return load_data("digits")
+
+
+def _fp32(data: str) -> TrainConfig:
+    return TrainConfig(model=MODEL, data=data, epochs=4, lr=0.05, seed=1)
+
+
+def _retraining(data: str, design: str, base: Path) -> TrainConfig:
+    return TrainConfig(
+        model=MODEL, data=data, design=design, init=str(base), epochs=1, lr=0.01, seed=1
+    )
+
+
+def _print_report(runs: Path, store: Path, seconds: float) -> None:
+    report = report_of(runs, store)
+    for form, suffix in (("markdown", "md"), ("csv", "csv"), ("json", "json")):
+        write_atomic(runs / f"report.{suffix}", render(report, form))
+    console = out()
+    console.print()
+    console.print(render(report, "text"), markup=False, soft_wrap=True)
+    console.print(
+        f"\nDone in {seconds:.0f} s. Tables and records: {store}; runs: {runs}; "
+        f"this table: {runs / 'report.md'}, .csv, .json\n"
+        f"Look closer: rtlgrad show mul8u_trunc8. Your own design: put it into rtl/, then "
+        f"make lut DESIGN=name and make train DESIGN=name INIT={runs / 'fp32'}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,172 @@
+"""``rtlgrad lut``: characterizes designs and tables the results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..cosim.cost import cell_library
+from ..cosim.design import SUFFIXES, DesignReference, pick_design, references, verilog_files
+from ..lutgen.characterize import Outcome, Settings, characterize
+from ..lutgen.store import to_record
+from .console import err, number, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..lutgen.record import Characterization
+
+HEADINGS = (
+    "design",
+    "operands",
+    "MAE %",
+    "WCE %",
+    "MRE %",
+    "EP %",
+    "bias",
+    "area um2",
+    "delay ps",
+    "",
+)
+
+
+def run(
+    targets: Sequence[str],
+    *,
+    rtl: Path,
+    out: Path,
+    liberty: Path | None,
+    jobs: int | None,
+    time_limit_s: float,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Characterize and report; return the exit status, 1 if any design failed."""
+    library = cell_library(liberty)
+    chosen = select(targets, rtl)
+    settings = Settings(root=out, library=library, time_limit_s=time_limit_s, force=force)
+    if jobs is not None:
+        settings = Settings(out, library, jobs, time_limit_s, force)
+    started = time.perf_counter()
+    with LutProgress(len(chosen)) as progress:
+        outcomes = characterize(chosen, settings, progress)
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json([_as_data(outcome) for outcome in outcomes])
+    else:
+        print_outcomes(outcomes)
+    _remark(outcomes, out, seconds)
+    return int(any(outcome.error is not None for outcome in outcomes))
+
+
+def select(targets: Sequence[str], rtl: Path) -> list[DesignReference]:
+    """Return the designs that targets name: Verilog files, designs of rtl/, or all of rtl/.
+
+    Raises:
+        UnknownNameError: a target is neither a file nor a design of ``rtl``.
+        ConfigError: there is no folder ``rtl``.
+    """
+    if not targets:
+        return _all_of(rtl)
+    chosen: list[DesignReference] = []
+    for target in targets:
+        path = Path(target)
+        if path.suffix in SUFFIXES:
+            chosen += references(path)
+        else:
+            chosen.append(pick_design(target, _all_of(rtl)))
+    return list({(design.name, design.path): design for design in chosen}.values())
+
+
+def _all_of(rtl: Path) -> list[DesignReference]:
+    return [design for path in verilog_files(rtl) for design in references(path)]
+
+
+class LutProgress:
+    """Shows how many designs are done: a bar on a terminal, a line per design otherwise."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._console = err()
+        self._bar: Any = None
+
+    def __enter__(self) -> LutProgress:
+        if self._console.is_terminal:
+            from rich.progress import Progress
+
+            self._bar = Progress(console=self._console, transient=True)
+            self._task = self._bar.add_task("characterizing", total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Count one outcome and say how it ended."""
+        self._done += 1
+        name = outcome.reference.name
+        if outcome.error is not None:
+            self._console.print(f"FAILED {name}: {outcome.error}", style="red", markup=False)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, description=name)
+        elif outcome.error is None and not outcome.reused:
+            sys.stderr.write(f"[{self._done}/{self._total}] {name}\n")
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Print the table of results."""
+    print_table(HEADINGS, [_row(outcome) for outcome in outcomes], left=2)
+
+
+def operands(made: Characterization) -> str:
+    """Describe the operands in short: u8 x u8."""
+    a, b = made.interface.a, made.interface.b
+    return " x ".join(f"{'s' if port.signed else 'u'}{port.width}" for port in (a, b))
+
+
+def _row(outcome: Outcome) -> list[str]:
+    made = outcome.characterization
+    if made is None:
+        return [outcome.reference.name, *[""] * (len(HEADINGS) - 2), "FAILED"]
+    metrics, cost = made.metrics, made.cost
+    return [
+        made.name,
+        operands(made),
+        number(metrics.mae_pct, 4),
+        number(metrics.wce_pct, 3),
+        number(metrics.mre_nonzero_pct, 3),
+        number(metrics.ep_pct, 2),
+        number(metrics.bias, 1),
+        number(cost.area_um2, 1),
+        number(cost.delay_ps, 0),
+        "" if outcome.reused else "new",
+    ]
+
+
+def _remark(outcomes: Sequence[Outcome], out: Path, seconds: float) -> None:
+    console = err()
+    for outcome in outcomes:
+        for warning in outcome.characterization.warnings if outcome.characterization else ():
+            console.print(f"note: {outcome.reference.name}: {warning}", markup=False)
+    reused = sum(outcome.reused for outcome in outcomes)
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    made = len(outcomes) - reused - failed
+    console.print(
+        f"{made} characterized, {reused} unchanged, {failed} failed in {seconds:.1f} s; "
+        f"results in {out}",
+        style="red" if failed else None,
+    )
+
+
+def _as_data(outcome: Outcome) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": outcome.reference.name, "reused": outcome.reused}
+    if outcome.characterization is not None:
+        content["record"] = to_record(outcome.characterization)
+    if outcome.error is not None:
+        content["error"] = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
+    return content

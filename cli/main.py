@@ -1,0 +1,247 @@
+"""Entry point of the ``rtlgrad`` command: its options, and nothing that takes time to import."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import RtlgradError
+
+app = typer.Typer(
+    name="rtlgrad",
+    help="From a Verilog multiplier to a trained network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Rtl = Annotated[Path, typer.Option("--rtl", help="Folder with the Verilog designs.")]
+Store = Annotated[Path, typer.Option("--store", help="Folder with the characterizations.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder where the data sets' files are.")
+]
+
+RTL = Path("rtl")
+STORE = Path("out/luts")
+RUNS = Path("out/runs")
+
+
+@app.command()
+def lut(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Designs of the rtl folder by name, or Verilog files; all if none."),
+    ] = None,
+    rtl: Rtl = RTL,
+    out: Annotated[Path, typer.Option("--out", help="Folder to keep the results in.")] = STORE,
+    liberty: Annotated[
+        Path | None, typer.Option("--liberty", help="Cell library; the shipped one if not given.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; all cores.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1.0, help="Seconds for one design's simulation.")
+    ] = 120.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do the work even if nothing changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Characterize multipliers: product table, error metrics, area and delay."""
+    from .lut import run
+
+    raise typer.Exit(
+        run(
+            targets or [],
+            rtl=rtl,
+            out=out,
+            liberty=liberty,
+            jobs=jobs,
+            time_limit_s=time_limit,
+            force=force,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def show(
+    design: Annotated[str, typer.Argument(help="Name of a design, or the folder of its record.")],
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Show all that is known about one characterized design."""
+    from .show import run
+
+    run(design, store=store, as_json=as_json)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="designs, models, data, engines, or calibrations.")
+    ] = "designs",
+    rtl: Rtl = RTL,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """List what can be named: designs, models, data sets, engines, calibrations."""
+    from .listing import run
+
+    run(what, rtl=rtl, store=store, as_json=as_json)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option("--model", help="Name of the network.")],
+    data: Annotated[str, typer.Option("--data", help="Name of the data set, or an image folder.")],
+    design: Annotated[
+        str | None, typer.Option("--design", help="Multiplier to train through; fp32 if none.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="Run folder or checkpoint to begin with.")
+    ] = None,
+    init_from_other_table: Annotated[
+        bool, typer.Option(help="Allow --init to have been trained through another table.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
+    lr: Annotated[float, typer.Option(help="Greatest learning rate.")] = 0.05,
+    optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "sgd",
+    momentum: Annotated[float, typer.Option(help="Of SGD.")] = 0.9,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = 5e-4,
+    schedule: Annotated[str, typer.Option(help="cosine, constant or step.")] = "cosine",
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    calibration: Annotated[str, typer.Option(help="How activation ranges are found.")] = "minmax",
+    exact: Annotated[
+        list[str] | None,
+        typer.Option("--exact", help="Layers (name pattern) that multiply exactly; repeatable."),
+    ] = None,
+    keep: Annotated[str, typer.Option(help="Weights that count: last or best.")] = "last",
+    augment: Annotated[
+        str, typer.Option(help="Augmentation; auto: customary for the data.")
+    ] = "auto",
+    val_fraction: Annotated[float, typer.Option(help="Training images held out.")] = 0.1,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    limit_train: Annotated[int | None, typer.Option(help="Use so many training images.")] = None,
+    limit_test: Annotated[int | None, typer.Option(help="Use so many test images.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; named after it if not given.")
+    ] = None,
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Train or fine-tune a network; every product goes through the design's table."""
+    from ..nn.training import TrainConfig
+    from .training import run_training
+
+    config = TrainConfig(
+        model=model,
+        data=data,
+        design=design,
+        init=init,
+        init_from_other_table=init_from_other_table,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        optimizer=optimizer,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        seed=seed,
+        engine=engine,
+        calibration=calibration,
+        rules=tuple((pattern, "exact") for pattern in exact or ()),
+        keep=keep,
+        augment=augment,
+        val_fraction=val_fraction,
+        threads=threads,
+        limit_train=limit_train,
+        limit_test=limit_test,
+    )
+    run_training(config, folder=out, store=store, data_root=data_root, as_json=as_json)
+
+
+@app.command(name="eval")
+def eval_(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or folder of a run.")],
+    design: Annotated[
+        str | None, typer.Option("--design", help="The design that it was trained with.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a checkpoint on its data set's test images."""
+    from .training import run_evaluation
+
+    run_evaluation(
+        checkpoint,
+        design=design,
+        engine=engine,
+        threads=threads,
+        store=store,
+        data_root=data_root,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder with runs.")] = RUNS,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Table the runs of a folder: what each design costs in accuracy."""
+    from .reporting import run
+
+    run(runs, form="json" if as_json else form, store=store)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """List every tool, its version, where it was found, and what to do about a missing one."""
+    from .doctor import run
+
+    raise typer.Exit(run(as_json=as_json))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for all results.")] = Path("out"),
+    rtl: Rtl = RTL,
+    data_root: DataRoot = None,
+) -> None:
+    """Characterize rtl/, train LeNet-5, and show what each multiplier costs in accuracy."""
+    from .demo import run
+
+    run(out=out, rtl=rtl, data_root=data_root)
+
+
+def main() -> None:
+    """Run the command; an error meant for the user is printed without a traceback."""
+    # On a machine shared with other work, OpenMP threads that wait by spinning take each other's
+    # time: training was seen to take eight times as long. Read when torch is loaded, so set here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except RtlgradError as error:
+        from .console import err
+
+        err().print(f"error: {error}", style="red", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""``rtlgrad show``: prints one characterization."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lutgen.store import find, load, to_record
+from .console import err, number, out, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ..cosim.interface import Port
+    from ..lutgen.record import Characterization
+
+
+def run(design: str, *, store: Path, as_json: bool) -> None:
+    """Print a design's record, verified."""
+    folder = find(store, design)
+    made = load(folder)
+    if as_json:
+        print_json(to_record(made))
+        return
+    console = out()
+    for label, text in _lines(made):
+        console.print(f"[bold]{label:<12}[/bold]", end="")
+        console.print(text, markup=False)
+    err().print(f"record and table verified: {folder}", markup=False)
+
+
+def _lines(made: Characterization) -> Iterator[tuple[str, str]]:
+    yield "design", made.name + (f" - {made.title}" if made.title else "")
+    if made.citation:
+        yield "published", made.citation
+    yield "id", made.id
+    yield from _interface_lines(made)
+    yield from _metric_lines(made)
+    yield from _cost_lines(made)
+    provenance = made.provenance
+    for source in provenance.sources:
+        yield "source", f"{source.path}  sha256 {source.sha256}"
+    yield "tools", ", ".join(f"{name} {version}" for name, version in provenance.tools.items())
+    yield "made", provenance.created_utc
+    for warning in made.warnings:
+        yield "note", warning
+
+
+def _interface_lines(made: Characterization) -> Iterator[tuple[str, str]]:
+    interface = made.interface
+    yield "module", f"{interface.module}, read by {interface.front_end}"
+    if interface.parameters:
+        yield "parameters", ", ".join(f"{k} = {v}" for k, v in sorted(interface.parameters.items()))
+    yield "a (row)", _port(interface.a) + f"; order from {interface.order_from}"
+    yield "b (column)", _port(interface.b)
+    yield "out", _port(interface.out)
+
+
+def _port(port: Port) -> str:
+    sign = "signed" if port.signed else "unsigned"
+    return f"{port.name}[{port.width}], {sign} (from {port.signed_from})"
+
+
+def _metric_lines(made: Characterization) -> Iterator[tuple[str, str]]:
+    metrics = made.metrics
+    yield (
+        "MAE",
+        f"{metrics.mae:.6g}  ({metrics.mae_pct:.6f} % of 2^(wa+wb), NMED {metrics.nmed:.3e})",
+    )
+    yield "WCE", f"{metrics.wce}  ({metrics.wce_pct:.4f} % of 2^(wa+wb))"
+    yield "MSE", f"{metrics.mse:.6g}"
+    yield "bias", f"{metrics.bias:.6g}"
+    yield "EP", f"{metrics.ep_pct:.4f} %"
+    yield (
+        "MRE",
+        (
+            f"{metrics.mre_nonzero_pct:.5f} % where the exact product is not 0; "
+            f"{metrics.mre_all_pct:.5f} % over all pairs, of max(1, |exact|)"
+        ),
+    )
+
+
+def _cost_lines(made: Characterization) -> Iterator[tuple[str, str]]:
+    cost = made.cost
+    yield "area", _figure(cost.area_um2, 2, "um2", cost.absent.get("area_um2"))
+    yield "delay", _figure(cost.delay_ps, 1, "ps", cost.absent.get("delay_ps"))
+    yield "power", _figure(cost.power_uw, 2, "uW", cost.absent.get("power_uw"))
+    yield "cells", f"{sum(cost.cells.values())} of {cost.library}"
+    yield "method", cost.method
+
+
+def _figure(value: float | None, digits: int, unit: str, reason: str | None) -> str:
+    return f"not available: {reason}" if value is None else f"{number(value, digits)} {unit}"

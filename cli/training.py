@@ -1,0 +1,152 @@
+"""``rtlgrad train`` and ``rtlgrad eval``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import ConfigError
+from ..lutgen.store import find, load_table
+from ..nn.data import load_data
+from ..nn.training import (
+    CHECKPOINT_NAME,
+    RESULT_NAME,
+    Finished,
+    Interrupted,
+    PlainProgress,
+    StepDone,
+    evaluate_checkpoint,
+    load_checkpoint,
+    train,
+)
+from .console import err, out, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from ..lutgen import ProductTable
+    from ..nn.training import Event, Progress, RunResult, TrainConfig
+
+RUNS = Path("out/runs")
+
+
+def run_training(
+    config: TrainConfig, *, folder: Path | None, store: Path, data_root: Path | None, as_json: bool
+) -> RunResult:
+    """Train as configured and print the result."""
+    table = _table(config.design, store)
+    if table is not None:
+        # A design may be named by the folder of its record; the run is known by its name.
+        config = replace(config, design=table.name)
+    place = folder or RUNS / run_name(config)
+    result = train(
+        config, load_data(config.data, data_root), table, place, progress=watching(err())
+    )
+    if as_json:
+        content = json.loads((place / RESULT_NAME).read_text())
+        print_json({"folder": str(place), **content})
+    else:
+        _print_result(result, place)
+    return result
+
+
+def run_evaluation(
+    checkpoint: Path,
+    *,
+    design: str | None,
+    engine: str,
+    threads: int | None,
+    store: Path,
+    data_root: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate a checkpoint with the design that it was trained with, and print the figures."""
+    file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
+    config = load_checkpoint(file).config
+    table = _table(design or config.design, store)
+    data = load_data(config.data, data_root)
+    evaluation, loaded = evaluate_checkpoint(file, data, table, engine=engine, threads=threads)
+    if as_json:
+        identity = {"design": table and table.name, "characterization_id": table and table.id}
+        print_json({**evaluation.to_json(), **identity, "engine": loaded.engine})
+        return
+    rate = evaluation.products / evaluation.seconds / 1e9
+    out().print(
+        f"{config.model} on {config.data}, {table.name if table else 'fp32'}: "
+        f"{100 * evaluation.accuracy:.2f} % of {evaluation.count} images right, "
+        f"loss {evaluation.loss:.4f}; {evaluation.seconds:.1f} s, {rate:.2f} G products/s"
+        + (f" ({loaded.engine} engine)" if loaded.engine else ""),
+        markup=False,
+    )
+
+
+def run_name(config: TrainConfig) -> str:
+    """Name a run after what distinguishes it."""
+    parts = [config.data, config.model, config.design or "fp32"]
+    if config.init is not None:
+        parts.append("from-" + Path(config.init).name.removesuffix(".pt"))
+    return "-".join([*parts, f"e{config.epochs}", f"s{config.seed}"])
+
+
+def watching(console: Console) -> Progress:
+    """Return what shows a run's progress: a bar on a terminal, plain lines otherwise."""
+    return TerminalProgress(console) if console.is_terminal else PlainProgress()
+
+
+class TerminalProgress:
+    """Shows the steps of an epoch as a bar, and everything else as the plain lines do."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import Progress as Bar
+
+        self._console = console
+        self._lines = PlainProgress()
+        self._bar = Bar(console=console, transient=True)
+        self._task: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if not isinstance(event, StepDone):
+            self._stop()
+            self._lines(event)
+            if isinstance(event, Interrupted | Finished):
+                self._bar.stop()
+            return
+        if self._task is None:
+            self._bar.start()
+            self._task = self._bar.add_task("", total=event.steps)
+        text = (
+            f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  "
+            f"{event.images_per_s:.0f} images/s"
+        )
+        self._bar.update(self._task, completed=event.step, total=event.steps, description=text)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._bar.stop()
+            self._bar.remove_task(self._task)
+            self._task = None
+
+
+def _table(design: str | None, store: Path) -> ProductTable | None:
+    if design is None:
+        return None
+    if not store.is_dir():
+        raise ConfigError(
+            f"there are no characterized designs: no folder {store}",
+            remedy=f"rtlgrad lut {design}",
+        )
+    return load_table(find(store, design))
+
+
+def _print_result(result: RunResult, folder: Path) -> None:
+    before = "" if result.initial is None else f"{100 * result.initial.accuracy:.2f} % before, "
+    out().print(
+        f"{result.config.model} on {result.config.data}, {result.design or 'fp32'}: {before}"
+        f"{100 * result.test.accuracy:.2f} % of {result.test.count} test images right; "
+        f"{result.seconds:.1f} s; {folder}",
+        markup=False,
+    )

@@ -1,0 +1,1 @@
+"""Front ends: from preprocessed source text to modules, ports, widths and signedness."""

@@ -1,0 +1,186 @@
+"""The first front end: pyverilog, for Verilog-2001."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InterfaceError
+from ..sources import LINE_MARKER
+from ..tools import missing_package
+from .constants import evaluate
+from .declaration import CannotReadError, ModuleDeclaration, PortDeclaration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_DIRECTIONS = {"Input": "input", "Output": "output", "Inout": "inout"}
+
+
+class PyverilogUnit:
+    """A source text parsed by pyverilog."""
+
+    front_end = "pyverilog"
+
+    def __init__(self, text: str) -> None:
+        """Parse preprocessed Verilog; pyverilog does not know `line markers.
+
+        Raises:
+            CannotReadError: pyverilog does not accept the text.
+        """
+        self._modules = {
+            _unescaped(node.name): node
+            for node in _parse(LINE_MARKER.sub("", text))
+            if _kind(node) == "ModuleDef"
+        }
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """All modules of the text, in order of declaration."""
+        return tuple(self._modules)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Modules that no other module of the text instantiates."""
+        used = {
+            _unescaped(node.module)
+            for definition in self._modules.values()
+            for node in _walk(definition)
+            if _kind(node) == "InstanceList"
+        }
+        return tuple(name for name in self._modules if name not in used)
+
+    def declare(self, module: str, overrides: Mapping[str, int]) -> ModuleDeclaration:
+        """Resolve one module; see `SourceUnit.declare`."""
+        definition = self._modules[module]
+        parameters, values = _parameters(definition, overrides)
+        return ModuleDeclaration(module, tuple(_ports(definition, values)), parameters)
+
+
+@cache
+def _parser() -> Any:
+    # Building the parser's tables takes about a second and drops a file in its output folder:
+    # once per process, in a folder that vanishes.
+    try:
+        from pyverilog.vparser.parser import VerilogParser
+    except ImportError as error:
+        raise missing_package("pyverilog") from error
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        return VerilogParser(outputdir=folder, debug=False)
+
+
+def _parse(text: str) -> tuple[Any, ...]:
+    from pyverilog.vparser.parser import ParseError
+
+    try:
+        with _quiet():
+            source = _parser().parse(text)
+    except ParseError as error:
+        raise CannotReadError("pyverilog: syntax error") from error
+    except RecursionError as error:
+        raise CannotReadError("pyverilog: nesting too deep") from error
+    return tuple(source.description.definitions)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # PLY announces its tables and conflicts on both streams.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _unescaped(name: str) -> str:
+    # The backslash marks an escaped identifier; it is no part of the name.
+    return name.removeprefix("\\")
+
+
+def _kind(node: Any) -> str:
+    return type(node).__name__
+
+
+def _walk(node: Any) -> Iterator[Any]:
+    # Not by recursion: a sum of a thousand terms is a thousand levels deep.
+    pending = list(node.children())
+    while pending:
+        child = pending.pop()
+        yield child
+        pending += child.children()
+
+
+def _parameters(
+    definition: Any, overrides: Mapping[str, int]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the overridable parameters, and these together with the local ones."""
+    overridable: dict[str, int] = {}
+    values: dict[str, int] = {}
+    for node in _declarations(definition):
+        kind = _kind(node)
+        if kind not in ("Parameter", "Localparam"):
+            continue
+        if kind == "Parameter" and node.name in overrides:
+            values[node.name] = overrides[node.name]
+        else:
+            with contextlib.suppress(CannotReadError):  # a parameter that no port depends on
+                values[node.name] = evaluate(node.value, values)
+        if kind == "Parameter" and node.name in values:
+            overridable[node.name] = values[node.name]
+    unknown = sorted(set(overrides) - set(overridable))
+    if unknown:
+        raise InterfaceError(
+            f"module {definition.name!r} has no parameter {unknown[0]!r}",
+            expected=f"one of {', '.join(overridable)}" if overridable else "it has no parameters",
+        )
+    return overridable, values
+
+
+def _declarations(definition: Any) -> Iterator[Any]:
+    """Yield parameter, port and net declarations: those of the header, then of the body."""
+    if definition.paramlist is not None:
+        yield from _flat(definition.paramlist.params)
+    if definition.portlist is not None:
+        yield from definition.portlist.ports
+    yield from _flat(definition.items or ())
+
+
+def _flat(nodes: Any) -> Iterator[Any]:
+    for node in nodes:
+        if _kind(node) == "Decl":
+            yield from _flat(node.list)
+        else:
+            yield node
+
+
+def _ports(definition: Any, values: Mapping[str, int]) -> Iterator[PortDeclaration]:
+    declared: dict[str, Any] = {}
+    signed: set[str] = set()
+    for node in _declarations(definition):
+        if _kind(node) == "Ioport":
+            declared[node.first.name] = node.first
+            if getattr(node.second, "signed", False):
+                signed.add(node.first.name)
+        elif _kind(node) in _DIRECTIONS:
+            declared[node.name] = node
+        elif _kind(node) in ("Reg", "Wire", "Logic") and node.signed:
+            signed.add(node.name)
+    for port in definition.portlist.ports if definition.portlist is not None else ():
+        name = port.first.name if _kind(port) == "Ioport" else port.name
+        if name not in declared:
+            raise CannotReadError(f"pyverilog: port {name} has no direction")
+        node = declared[name]
+        if getattr(node, "dimensions", None) is not None:
+            raise CannotReadError(f"pyverilog: port {name} is an array")
+        yield PortDeclaration(
+            name=_unescaped(name),
+            direction=_DIRECTIONS[_kind(node)],
+            width=_width(node.width, values),
+            signed=bool(node.signed) or name in signed,
+        )
+
+
+def _width(node: Any, values: Mapping[str, int]) -> int:
+    if node is None:
+        return 1
+    return abs(evaluate(node.msb, values) - evaluate(node.lsb, values)) + 1

@@ -1,0 +1,117 @@
+"""Checks one design alone, before it shares a model with others."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import InterfaceError, VerilogError
+from .lanes import Lane, write_model
+from .process import run
+from .sources import Diagnostic, diagnostics, without_comments
+from .tools import find_verilator
+
+if TYPE_CHECKING:
+    from .design import Design
+
+_LIMIT_S = 120.0
+_PORT_WIDTH_CODES = ("WIDTHTRUNC", "WIDTHEXPAND", "WIDTH", "PINMISSING", "PINNOTFOUND")
+_STATE_CODES = ("LATCH", "UNOPTFLAT", "UNDRIVEN", "MULTIDRIVEN", "IMPLICIT", "PINMISSING")
+
+# Sources of Z: tri-state primitives, and literals with a z digit. A question mark is one too,
+# but only outside casez, whose patterns are made of them.
+_FLOATING = re.compile(
+    r"\b(?:bufif[01]|notif[01]|r?[npc]mos|r?tran(?:if[01])?|trireg|highz[01])\b"
+    r"|'(?:[sS]?[bBoOdDhH]\s*[0-9a-fA-F_xX]*)?[zZ]"
+)
+_QUESTION = re.compile(r"'[sS]?[bBoOdDhH]\s*[0-9a-fA-F_xX]*\?")
+# A design may silence its lint, but not hide from us what may make its output unknown.
+_PRAGMA = re.compile(r"/\*verilator\s+lint_\w+.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class LintReport:
+    """What a look at one design found.
+
+    Attributes:
+        warnings: Verilator's warnings about the design's own text.
+        may_float: the text has something that can drive Z.
+    """
+
+    warnings: tuple[Diagnostic, ...]
+    may_float: bool
+
+    @property
+    def may_keep_state(self) -> bool:
+        """Whether a warning hints at latches, loops or undriven nets."""
+        return any(warning.code in _STATE_CODES for warning in self.warnings)
+
+
+def lint(design: Design) -> LintReport:
+    """Elaborate a design alone, wrapped as in the sweep.
+
+    Raises:
+        VerilogError: Verilator rejects it; the message names file and line.
+        InterfaceError: Verilator sees other port widths than the front end.
+    """
+    verilator = find_verilator()
+    with tempfile.TemporaryDirectory(prefix="rtlgrad-lint-") as name:
+        folder = Path(name)
+        source = folder / f"design{design.path.suffix}"
+        source.write_text(_PRAGMA.sub("", design.sources.text), encoding="utf-8")
+        lane = Lane(0, design.interface, dict(design.reference.overrides))
+        wrapper = write_model(folder, [lane])
+        command: list[str | Path] = [
+            verilator.program,
+            "--lint-only",
+            "--timing",
+            "-Wall",
+            "-Wno-fatal",
+            "-Werror-MODDUP",
+            "-Wno-TIMESCALEMOD",  # the wrapper has a timescale, most designs have none
+            "--top-module",
+            "rtlgrad_lane_0",
+            source,
+            wrapper[0],
+        ]
+        done = run(command, limit_s=_LIMIT_S, env=verilator.environment(), cwd=folder)
+    found = diagnostics(done.output)
+    errors = [item for item in found if item.severity == "Error"]
+    if done.timed_out:
+        raise VerilogError(
+            f"{design.path} cannot be elaborated",
+            got=f"Verilator did not end within {_LIMIT_S:.0f} s",
+            remedy="look for loops or recursion without an end in generate blocks and functions",
+        )
+    if errors or not done.ok:
+        message = str(errors[0]) if errors else done.output.strip()[-400:]
+        raise VerilogError(f"{design.path} is rejected by Verilator", got=_own(message, wrapper[0]))
+    _check_ports(design, [item for item in found if item.where.startswith(str(wrapper[0]))])
+    own = tuple(item for item in found if not item.where.startswith(str(wrapper[0])))
+    return LintReport(warnings=own, may_float=_may_float(design.sources.plain_text))
+
+
+def _check_ports(design: Design, warnings: list[Diagnostic]) -> None:
+    # With several outputs the sidecar says which is the product; the others stay open.
+    expected = {"PINMISSING"} if "out" in design.reference.sidecar.ports else set()
+    for warning in warnings:
+        if warning.code in _PORT_WIDTH_CODES and warning.code not in expected:
+            raise InterfaceError(
+                f"{design.path}: {design.interface.front_end} and Verilator disagree about the ports",
+                got=warning.message,
+                remedy="report this, with the file; declaring the ports with plain ranges avoids it",
+            )
+
+
+def _own(message: str, wrapper: Path) -> str:
+    return message.replace(str(wrapper), "the sweep's wrapper")
+
+
+def _may_float(text: str) -> bool:
+    code = without_comments(text)
+    if _FLOATING.search(code):
+        return True
+    return "casez" not in code and "casex" not in code and bool(_QUESTION.search(code))

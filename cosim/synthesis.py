@@ -1,0 +1,198 @@
+"""Synthesis: proves that a design is combinational, and estimates its area and delay."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import DesignError, UnknownOutputError
+from .cost import CellLibrary, Cost
+from .process import run
+from .sources import LINE_MARKER
+from .tools import package_version, require_package
+
+if TYPE_CHECKING:
+    from .design import Design
+
+SCRIPT = Path(__file__).parent / "cells" / "abc.script"
+POWER_ABSENT = "power is not estimated by this version"
+_LIMIT_S = 300.0
+_DELAY = re.compile(r"Delay =\s*([\d.]+) ps")
+# A row of the solver's table: the name, the value in decimal, hexadecimal and binary.
+_SOLUTION = re.compile(r"^\\(\S+)\s+\S+\s+\S+\s+([01]+)$", re.MULTILINE)
+_FILE = "rtlgrad_source_"
+
+
+def synthesize(design: Design, library: CellLibrary) -> Cost:
+    """Map a design onto a cell library with Yosys and ABC.
+
+    Args:
+        design: the design.
+        library: where the cells come from.
+
+    Returns:
+        Area and delay; None with the reason where Yosys or ABC could not give them.
+
+    Raises:
+        DesignError: the design keeps state, loops back on itself, or drives a net twice.
+        UnknownOutputError: for some operands an output bit is X.
+    """
+    require_package("pyosys")
+    with tempfile.TemporaryDirectory(prefix="rtlgrad-synth-") as name:
+        folder = Path(name)
+        source = folder / "design.sv"
+        text, names = _numbered(design.sources.text)
+        source.write_text(text, encoding="utf-8")
+        # Yosys' commands and ABC's take no blanks in file names.
+        shutil.copyfile(library.path, folder / "cells.lib")
+        shutil.copyfile(SCRIPT, folder / "abc.script")
+        job = folder / "job.json"
+        job.write_text(
+            json.dumps(
+                {
+                    "source": source.name,
+                    "top": design.interface.module,
+                    "out": design.interface.out.name,
+                    "overrides": dict(design.reference.overrides),
+                    "liberty": "cells.lib",
+                    "script": "abc.script",
+                    "folder": ".",
+                }
+            )
+        )
+        command: list[str | Path] = [
+            Path(sys.executable),
+            "-m",
+            "rtlgrad.cosim.synthesis_process",
+            job,
+        ]
+        done = run(command, limit_s=_LIMIT_S, cwd=folder)
+        _check_structure(design, folder, names)
+        _check_unknowns(design, folder)
+        if (folder / "stat.json").exists():
+            return _read_cost(folder, library)
+        if done.timed_out:
+            return _no_cost(library, f"synthesis did not end within {_LIMIT_S:.0f} s")
+        return _no_cost(library, f"Yosys cannot synthesize it: {_reason(done.output, names)}")
+
+
+def method() -> str:
+    """Name the tools and the script that the figures come from."""
+    return f"Yosys (pyosys {package_version('pyosys') or 'absent'}) synth, ABC map and stime"
+
+
+def _numbered(text: str) -> tuple[str, list[str]]:
+    """Replace the file names in the `line markers, which may hold blanks, by numbers."""
+    names: list[str] = []
+
+    def number(marker: re.Match[str]) -> str:
+        if marker["file"] not in names:
+            names.append(marker["file"])
+        index = names.index(marker["file"])
+        return f'`line {marker["line"]} "{_FILE}{index}" {marker["level"]}'
+
+    return LINE_MARKER.sub(number, text), names
+
+
+def _named(text: str, names: list[str]) -> str:
+    """Put the file names back."""
+    return re.sub(rf"{_FILE}(\d+)", lambda found: names[int(found[1])], text)
+
+
+def _check_structure(design: Design, folder: Path, names: list[str]) -> None:
+    state = _lines(folder / "state.txt")
+    if state:
+        latch = any("dlatch" in cell or "$sr" in cell for cell in state)
+        kind = "a latch" if latch else "a register or memory"
+        raise DesignError(
+            f"{design.path}: {design.name} keeps state: Yosys infers {kind}",
+            got=f"{len(state)} storage cells ({state[0]})",
+            expected="a combinational circuit: outputs that depend on the operands alone",
+            remedy="assign the output on every path of always blocks (a default in case, an else)"
+            if latch
+            else "remove the clocked part; this version takes combinational multipliers",
+        )
+    conflicts = [line for line in _lines(folder / "check.txt") if "conflicting drivers" in line]
+    if conflicts:
+        raise DesignError(
+            f"{design.path}: {design.name} drives a net more than once",
+            got=_named(conflicts[0].removeprefix("Warning: ").rstrip(":"), names),
+            expected="one driver for each net",
+        )
+    loops = [line for line in _lines(folder / "loops.txt") if "logic loop" in line]
+    if loops:
+        places = re.findall(rf"source: ({_FILE}\d+:\d+)", "\n".join(_lines(folder / "loops.txt")))
+        raise DesignError(
+            f"{design.path}: {design.name} has a combinational loop",
+            got=_named("; ".join(list(dict.fromkeys(places))[:4]), names) or loops[0],
+            expected="outputs that depend on the operands alone",
+            remedy="break the feedback path",
+        )
+
+
+def _check_unknowns(design: Design, folder: Path) -> None:
+    """Refuse a design for which the solver found operands that make an output bit X.
+
+    A two-state simulator takes a number for what Verilog defines as X, such as a division by
+    zero or an index out of range, and takes the same number every time.
+    """
+    lines = _lines(folder / "unknown.txt")
+    if not any("model found" in line and "no model found" not in line for line in lines):
+        return
+    found = {name: int(bits, 2) for name, bits in _SOLUTION.findall("\n".join(lines))}
+    a, b = design.interface.a.name, design.interface.b.name
+    raise UnknownOutputError(
+        f"{design.path}: an output bit of {design.name} is X",
+        got=f"for operand codes a={found.get(a, 0)} b={found.get(b, 0)}, among others perhaps",
+        expected="0 or 1 on every output bit for every operand pair",
+        remedy="look for undriven nets, x literals, division by zero, indices out of range, and "
+        "memories without a value in every entry",
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+
+
+def _reason(output: str, names: list[str]) -> str:
+    errors = [line.strip() for line in output.splitlines() if "ERROR" in line]
+    return _named(errors[0], names) if errors else (output.strip()[-200:] or "no message")
+
+
+def _no_cost(library: CellLibrary, reason: str) -> Cost:
+    absent = {"area_um2": reason, "delay_ps": reason, "power_uw": POWER_ABSENT}
+    return Cost(None, None, None, {}, library.name, library.sha256, method(), absent)
+
+
+def _read_cost(folder: Path, library: CellLibrary) -> Cost:
+    # Yosys leaves the totals out where nothing was left to count: wires and constants only.
+    design = json.loads((folder / "stat.json").read_text()).get("design", {})
+    counts = design.get("num_cells_by_type", {})
+    cells = {str(kind): int(count) for kind, count in counts.items()}
+    unmapped = sorted(kind for kind in cells if kind.startswith("$"))
+    absent = {"power_uw": POWER_ABSENT}
+    area: float | None = float(design["area"]) if "area" in design else 0.0
+    if cells and "area" not in design:
+        area = None
+        absent["area_um2"] = "the library states no areas"
+    if unmapped:
+        area = None
+        absent["area_um2"] = f"the library has no cell for {', '.join(unmapped)}"
+    delay = _delay_ps(folder / "abc.txt", bool(cells))
+    if delay is None:
+        absent["delay_ps"] = "ABC reported no delay"
+    return Cost(area, delay, None, cells, library.name, library.sha256, method(), absent)
+
+
+def _delay_ps(path: Path, has_cells: bool) -> float | None:
+    if not has_cells:
+        return 0.0  # wires and constants only
+    found = _DELAY.findall(path.read_text(errors="replace")) if path.exists() else []
+    return float(found[-1]) if found else None

@@ -1,0 +1,295 @@
+"""Turns the layers of any module tree approximate, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from ..core.errors import ConfigError
+from ..core.names import unknown_name
+from ..lutgen.table import ProductTable
+from .calibrate import get_observer
+from .conversion import ChangedLayer, Conversion, ExactLayer
+from .engines import resolve_engine
+from .layers import APPROX_OF, ApproxConv2d, ApproxLinear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .layers import ApproxLayer
+
+Assignment: TypeAlias = ProductTable | Literal["exact"] | None
+Rules: TypeAlias = Mapping[str, Assignment] | Sequence[tuple[str, Assignment]]
+
+_MULTIPLYING = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    nn.Bilinear,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.MultiheadAttention,
+)
+"""Modules that multiply: each is converted, or listed as left exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A module that multiplies, under all its names, and the modules that hold it."""
+
+    module: nn.Module
+    names: tuple[str, ...]
+    holders: tuple[nn.Module, ...]
+
+
+def approximate(
+    model: nn.Module,
+    table: ProductTable | None,
+    *,
+    rules: Rules | None = None,
+    engine: str = "auto",
+    calibration: str = "minmax",
+    momentum: float = 0.1,
+) -> Conversion:
+    """Make the Conv2d and Linear layers of a model multiply through tables, in place.
+
+    Parameters, hooks and training flags are kept: an optimizer goes on working. A layer that is
+    approximate already gets its table and engine replaced and keeps its activation range.
+
+    Args:
+        model: any module tree; its own class may not be a convertible layer.
+        table: for the layers that no rule names; None leaves them exact.
+        rules: name pattern (fnmatch: ``conv1``, ``layer?.*``) to table, or to None or "exact" to
+            leave exact. The first pattern that matches a layer's name decides.
+        engine: an engine's name, or "auto".
+        calibration: default method of `calibrate` for these layers.
+        momentum: weight of a new batch in the moving activation range, in training.
+
+    Returns:
+        What was changed, what was left exact and why. Nothing is changed if an error is raised.
+
+    Raises:
+        UnknownNameError: a pattern matches no layer; or no such engine or calibration method.
+        EngineError: the engine cannot run here.
+        ConfigError: the model is itself a layer, a rule is neither a table nor "exact", or a
+            table's operands are outside 2 to 12 bits.
+    """
+    chosen = resolve_engine(engine, device=_device_of(model)).name
+    sites = list(_sites(model))
+    assigned = _assign(sites, table, rules)
+    changed: list[ChangedLayer] = []
+    exact: list[ExactLayer] = []
+    replacements: list[tuple[_Site, nn.Module]] = []
+    for site in sites:
+        wanted = assigned[id(site.module)]
+        new, reason = _converted(site, wanted, engine, calibration, momentum)
+        if new is None:
+            exact.append(ExactLayer(site.names, _exact_kind(site.module), reason))
+            if isinstance(site.module, ApproxConv2d | ApproxLinear):
+                replacements.append((site, site.module.to_exact()))
+        elif isinstance(wanted, ProductTable):
+            changed.append(ChangedLayer(site.names, type(new).__name__, wanted))
+            replacements.append((site, new))
+    for site, new in replacements:
+        _replace(site, new)
+    return Conversion(tuple(changed), tuple(exact), chosen)
+
+
+def restore(model: nn.Module) -> tuple[str, ...]:
+    """Undo `approximate`, in place: every approximate layer becomes torch's own again.
+
+    Parameters, hooks and training flags are kept; activation ranges are dropped.
+
+    Returns:
+        The names of the layers restored.
+
+    Raises:
+        ConfigError: the model is itself an approximate layer (use its ``to_exact``).
+    """
+    restored: list[str] = []
+    for site in _sites(model):
+        if isinstance(site.module, ApproxConv2d | ApproxLinear):
+            _replace(site, site.module.to_exact())
+            restored.extend(site.names)
+    return tuple(restored)
+
+
+def table_ids(model: nn.Module) -> dict[str, str]:
+    """Return the table's id of each approximate layer, by the layer's name."""
+    return {name: layer.table.id for name, layer in approx_layers(model)}
+
+
+def approx_layers(model: nn.Module) -> Iterator[tuple[str, ApproxLayer]]:
+    """Yield the approximate layers of a model with their names, each once."""
+    for name, module in model.named_modules():
+        if isinstance(module, ApproxConv2d | ApproxLinear):
+            yield name, module
+
+
+def calibrate(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    method: str | None = None,
+    forward: Callable[[nn.Module, Any], object] | None = None,
+) -> dict[str, tuple[float, float]]:
+    """Find the activation range of every approximate layer from data.
+
+    The model runs in evaluation mode, without gradient, and its approximate layers compute
+    exactly in float meanwhile: ranges do not depend on the table. Training flags are restored.
+
+    Args:
+        model: with approximate layers.
+        batches: what the model takes. Of a tuple or list the first element is taken (inputs with
+            targets); a mapping is passed as keyword arguments.
+        method: a calibration method's name; None for each layer's own.
+        forward: runs the model on a batch, where the above does not suit.
+
+    Returns:
+        The range of each layer, by name. A layer that saw no activation is missing here and
+        keeps the range it had.
+
+    Raises:
+        ConfigError: no approximate layer, or no batch.
+        UnknownNameError: no such method.
+        DataError: activations that are not finite.
+    """
+    layers = list(approx_layers(model))
+    if not layers:
+        raise ConfigError(
+            "nothing to calibrate: the model has no approximate layer",
+            remedy="run approximate(model, table) first",
+        )
+    if method is not None:
+        get_observer(method)
+    modes = [(module, module.training) for module in model.modules()]
+    done = False
+    try:
+        model.eval()
+        for _, layer in layers:
+            layer.activation.start_calibration(method or layer.calibration, layer.operands[0])
+        done = _run(model, batches, forward or _default_forward)
+    finally:
+        ranges = {name: layer.activation.finish_calibration(keep=done) for name, layer in layers}
+        for module, training in modes:
+            module.training = training
+    return {name: found for name, found in ranges.items() if found is not None}
+
+
+@torch.no_grad()
+def _run(
+    model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], object]
+) -> bool:
+    count = 0
+    for batch in batches:
+        forward(model, batch)
+        count += 1
+    if count == 0:
+        raise ConfigError("calibration was given no batch", expected="at least one")
+    return True
+
+
+def _default_forward(model: nn.Module, batch: Any) -> object:
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(batch[0] if isinstance(batch, list | tuple) else batch)
+
+
+def _sites(model: nn.Module) -> Iterator[_Site]:
+    if type(model) in APPROX_OF or isinstance(model, ApproxConv2d | ApproxLinear):
+        raise ConfigError(
+            f"the model is itself a {type(model).__name__}, which cannot be replaced in place",
+            remedy="wrap it in torch.nn.Sequential, or use from_exact and to_exact",
+        )
+    holders: dict[int, list[tuple[str, nn.Module, nn.Module]]] = {}
+    for name, child in model.named_modules(remove_duplicate=False):
+        if isinstance(child, _MULTIPLYING) and child is not model:
+            holder = model.get_submodule(name.rpartition(".")[0])
+            holders.setdefault(id(child), []).append((name, child, holder))
+    for found in holders.values():
+        names, modules, parents = zip(*found, strict=True)
+        yield _Site(modules[0], names, parents)
+
+
+def _assign(
+    sites: Sequence[_Site], table: ProductTable | None, rules: Rules | None
+) -> dict[int, Assignment]:
+    pairs = list(rules.items()) if isinstance(rules, Mapping) else list(rules or ())
+    names = [name for site in sites for name in site.names]
+    for pattern, wanted in pairs:
+        if not (wanted is None or wanted == "exact" or isinstance(wanted, ProductTable)):
+            raise ConfigError(
+                f"the rule for {pattern!r} names no table",
+                got=repr(wanted),
+                expected='a ProductTable, None or "exact"',
+            )
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise unknown_name(pattern, names, kind="layer (no name matches this pattern)")
+    assigned: dict[int, Assignment] = {}
+    for site in sites:
+        matches = (
+            wanted
+            for pattern, wanted in pairs
+            if any(fnmatchcase(name, pattern) for name in site.names)
+        )
+        assigned[id(site.module)] = next(matches, table)
+    return assigned
+
+
+def _converted(
+    site: _Site, wanted: Assignment, engine: str, calibration: str, momentum: float
+) -> tuple[nn.Module | None, str]:
+    """Return the approximate layer for a site, or None and why it is left exact."""
+    module = site.module
+    if reason := _inconvertible(site):
+        return None, reason
+    if not isinstance(wanted, ProductTable):
+        return None, "a rule leaves it exact" if wanted == "exact" else "no table is given for it"
+    settings: dict[str, Any] = {"engine": engine, "calibration": calibration, "momentum": momentum}
+    if isinstance(module, ApproxConv2d):
+        new: ApproxLayer = ApproxConv2d.from_exact(module.to_exact(), wanted, **settings)
+    elif isinstance(module, ApproxLinear):
+        new = ApproxLinear.from_exact(module.to_exact(), wanted, **settings)
+    elif isinstance(module, nn.Conv2d):
+        return ApproxConv2d.from_exact(module, wanted, **settings), ""
+    elif isinstance(module, nn.Linear):
+        return ApproxLinear.from_exact(module, wanted, **settings), ""
+    else:
+        return None, f"{type(module).__name__} has no approximate counterpart"
+    new.activation.load_state_dict(module.activation.state_dict())
+    return new, ""
+
+
+def _inconvertible(site: _Site) -> str | None:
+    """Say why a module cannot be made approximate whatever the rules, None if it can."""
+    module = site.module
+    for holder in site.holders:
+        if isinstance(holder, nn.TransformerEncoderLayer):
+            # Its inference fast path hands the weights to one fused kernel, past any forward.
+            return "torch.nn.TransformerEncoderLayer may read its weights without calling it"
+        if isinstance(holder, nn.MultiheadAttention):
+            return "torch.nn.MultiheadAttention reads its weights without calling it"
+    if type(module) in APPROX_OF or isinstance(module, ApproxConv2d | ApproxLinear):
+        return None
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        return f"{type(module).__name__} is a subclass whose behaviour is not known"
+    return f"{type(module).__name__} has no approximate counterpart"
+
+
+def _exact_kind(module: nn.Module) -> str:
+    if isinstance(module, ApproxConv2d | ApproxLinear):
+        return type(module.to_exact()).__name__
+    return type(module).__name__
+
+
+def _replace(site: _Site, new: nn.Module) -> None:
+    for name, holder in zip(site.names, site.holders, strict=True):
+        setattr(holder, name.rpartition(".")[2], new)
+
+
+def _device_of(model: nn.Module) -> str:
+    return next((parameter.device.type for parameter in model.parameters()), "cpu")

@@ -1,0 +1,26 @@
+"""Engines sum table entries: ``acc = sum_k T[activation, weight]``. NumPy is the specification."""
+
+from .accumulator import INT32_MAX, check_accumulator, correction_bound
+from .registry import (
+    EngineFallbackWarning,
+    check_engine_name,
+    engine_names,
+    get_engine,
+    resolve_engine,
+)
+from .types import Availability, Conv2dGeometry, Engine, LookupTable
+
+__all__ = [
+    "INT32_MAX",
+    "Availability",
+    "Conv2dGeometry",
+    "Engine",
+    "EngineFallbackWarning",
+    "LookupTable",
+    "check_accumulator",
+    "check_engine_name",
+    "correction_bound",
+    "engine_names",
+    "get_engine",
+    "resolve_engine",
+]

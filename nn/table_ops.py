@@ -1,0 +1,130 @@
+"""Sums of table entries as torch ops: codes in, int32 out, no gradient.
+
+a = activation = row of the table, b = weight = column, in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations of ops
+
+import torch
+from torch import Tensor
+
+from .engines import Conv2dGeometry, check_accumulator, resolve_engine
+from .tables import lookup_of
+
+
+@torch.library.custom_op("rtlgrad::table_matmul", mutates_args=())
+def table_matmul(a_codes: Tensor, b_codes: Tensor, table: Tensor, engine: str = "auto") -> Tensor:
+    """Return ``acc[m, n] = sum_k T[a_codes[m, k], b_codes[k, n]]``.
+
+    Args:
+        a_codes: activation codes, uint8 or int16 [M, K].
+        b_codes: weight codes, uint8 or int16 [K, N].
+        table: int32 [2^wa, 2^wb].
+        engine: an engine's name, or "auto".
+
+    Returns:
+        int32 [M, N].
+
+    Raises:
+        OverflowRiskError: a sum could leave int32.
+        EngineError: the engine cannot run here.
+        ConfigError: operands that do not fit each other or the table.
+    """
+    chosen = resolve_engine(engine, device=a_codes.device.type)
+    lookup = lookup_of(table)
+    weights = b_codes.numpy()
+    check_accumulator(weights.T, lookup)
+    threads = torch.get_num_threads()
+    return torch.from_numpy(chosen.matmul(a_codes.numpy(), weights, lookup, threads=threads))
+
+
+@table_matmul.register_fake
+def _(a_codes: Tensor, b_codes: Tensor, table: Tensor, engine: str = "auto") -> Tensor:
+    del table, engine
+    return a_codes.new_empty((a_codes.shape[0], b_codes.shape[1]), dtype=torch.int32)
+
+
+@torch.library.custom_op("rtlgrad::table_conv2d", mutates_args=())
+def table_conv2d(
+    x_codes: Tensor,
+    w_codes: Tensor,
+    table: Tensor,
+    pad_code: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    engine: str = "auto",
+) -> Tensor:
+    """Return the sums of ``T[x, w]`` over the taps of a cross-correlation.
+
+    Args:
+        x_codes: activation codes, uint8 or int16 [B, C, H, W].
+        w_codes: weight codes, uint8 or int16 [O, C/groups, kh, kw].
+        table: int32 [2^wa, 2^wb].
+        pad_code: integer [], the activation code of taps outside the image. A tensor, because
+            it follows the data: compiled graphs need not know it.
+        stride: (vertical, horizontal).
+        padding: (top, bottom, left, right).
+        dilation: (vertical, horizontal).
+        groups: channel groups.
+        engine: an engine's name, or "auto".
+
+    Returns:
+        int32 [B, O, H', W'].
+
+    Raises:
+        OverflowRiskError: a sum could leave int32.
+        EngineError: the engine cannot run here.
+        ConfigError: operands that do not fit each other, the table or the geometry.
+    """
+    chosen = resolve_engine(engine, device=x_codes.device.type)
+    lookup = lookup_of(table)
+    weights = w_codes.numpy()
+    check_accumulator(weights, lookup)
+    geometry = Conv2dGeometry(
+        *_geometry(stride, padding, dilation), groups=groups, pad_code=int(pad_code)
+    )
+    threads = torch.get_num_threads()
+    acc = chosen.conv2d(x_codes.numpy(), weights, lookup, geometry, threads=threads)
+    return torch.from_numpy(acc)
+
+
+@table_conv2d.register_fake
+def _(
+    x_codes: Tensor,
+    w_codes: Tensor,
+    table: Tensor,
+    pad_code: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    engine: str = "auto",
+) -> Tensor:
+    del table, pad_code, groups, engine
+    shape = conv2d_shape(x_codes, w_codes, stride, padding, dilation)
+    return x_codes.new_empty(shape, dtype=torch.int32)
+
+
+def _geometry(
+    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]]:
+    top, bottom, left, right = padding
+    return (stride[0], stride[1]), (top, bottom, left, right), (dilation[0], dilation[1])
+
+
+def conv2d_shape(
+    x: Tensor, w: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> tuple[int, int, int, int]:
+    """Return the shape [B, O, H', W'] of a convolution's output; sizes may be symbolic."""
+    top, bottom, left, right = padding
+    height, width = x.shape[2] + top + bottom, x.shape[3] + left + right
+    return (
+        x.shape[0],
+        w.shape[0],
+        (height - dilation[0] * (w.shape[2] - 1) - 1) // stride[0] + 1,
+        (width - dilation[1] * (w.shape[3] - 1) - 1) // stride[1] + 1,
+    )

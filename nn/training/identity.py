@@ -1,0 +1,86 @@
+"""Whether what lies in a folder was made from the same configuration, table and data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.errors import ConfigError, DataError, IdentityError
+from .config import differences
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...lutgen import ProductTable
+    from ..data import ImageData
+    from .checkpoint import Checkpoint
+    from .config import TrainConfig
+    from .results import RunResult
+
+
+def check_same_run(
+    earlier: Checkpoint | RunResult,
+    path: Path,
+    config: TrainConfig,
+    table: ProductTable | None,
+    data: ImageData,
+) -> None:
+    """Make sure that a run in progress or finished is the one that is asked for.
+
+    Args:
+        earlier: what the folder holds.
+        path: the file that it was read from.
+        config: the configuration asked for.
+        table: the table given, or None for fp32.
+        data: the data set given.
+
+    Raises:
+        ConfigError: the configuration differs; names each differing field.
+        IdentityError: the table is another one.
+        DataError: the data set has other content.
+    """
+    changed = differences(config, earlier.config)
+    if changed:
+        raise ConfigError(
+            f"{path.parent} holds a run of another configuration",
+            got="; ".join(changed),
+            expected="the configuration that it was begun with",
+            remedy="name another folder, or delete this one to begin anew",
+        )
+    check_table(earlier, path, table)
+    check_data(earlier, path, data)
+
+
+def check_data(earlier: Checkpoint | RunResult, path: Path, data: ImageData) -> None:
+    """Make sure that a data set has the content that a checkpoint or result was made with.
+
+    Raises:
+        DataError: it has another; gives both hashes.
+    """
+    digest = data.provenance["sha256"]
+    if digest != earlier.data["sha256"]:
+        raise DataError(
+            f"the data set is not the one that {path} was trained on",
+            got=f"{data.name} from {data.source}, sha256 {digest}",
+            expected=f"sha256 {earlier.data['sha256']}, then from {earlier.data['source']}",
+            remedy="restore the data set's files, or train in another folder",
+        )
+
+
+def check_table(earlier: Checkpoint | RunResult, path: Path, table: ProductTable | None) -> None:
+    """Make sure that a table is the one that a checkpoint or result was made with.
+
+    Raises:
+        IdentityError: it is another one; gives both ids.
+    """
+    mine = None if table is None else table.id
+    if mine != earlier.characterization_id:
+        raise IdentityError(
+            f"the table is not the one that {path} was trained with",
+            got=_identity(None if table is None else table.name, mine),
+            expected=_identity(earlier.config.design, earlier.characterization_id),
+            remedy="give the table of that characterization, or train anew with this one",
+        )
+
+
+def _identity(name: str | None, table_id: str | None) -> str:
+    return "no table (fp32)" if table_id is None else f"{name}, id {table_id}"

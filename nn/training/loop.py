@@ -1,0 +1,171 @@
+"""Training: epochs, checkpoints, and one result at the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from torch.nn import functional
+
+from ...core.errors import ConfigError
+from .checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
+from .config import learning_rate
+from .determinism import reproducible
+from .folder import locked
+from .identity import check_same_run
+from .prepare import prepare_data
+from .progress import EpochDone, Finished, Interrupted, Started, StepDone, silent
+from .results import RESULT_NAME, load_result
+from .session import Session, begin, finish, next_state, resume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from torch import nn
+
+    from ...lutgen import ProductTable
+    from ..data import ImageData
+    from .config import TrainConfig
+    from .evaluation import Evaluation
+    from .progress import Progress
+    from .results import RunResult
+
+_STEP_INTERVAL_S = 0.2
+
+
+def train(
+    config: TrainConfig,
+    data: ImageData,
+    table: ProductTable | None,
+    folder: Path,
+    *,
+    progress: Progress = silent,
+) -> RunResult:
+    """Train a model, through a table or in fp32, and evaluate it on the test set.
+
+    The folder gets config.json at the start, checkpoint.pt and metrics.jsonl after each epoch and
+    result.json at the end, each written whole or not at all. A folder with a checkpoint of the
+    same configuration, table and data is gone on with, to the same result bit for bit (on the
+    same machine, versions and number of threads) as if it had never been interrupted; one with a
+    result is only read. Each epoch ends with a look at the held-out training images.
+
+    The test set is used for two figures: ``initial``, before the first step, if there are weights
+    to begin with; and ``test``, of the resulting weights. No choice depends on either.
+
+    Args:
+        config: what to do.
+        data: the data set that the configuration names.
+        table: the table of the design that it names; None if it names none.
+        folder: where the run is kept.
+        progress: told about each step; raise KeyboardInterrupt from it to stop.
+
+    Raises:
+        ConfigError: table and configuration disagree, the folder holds another run or is in use,
+            or the training diverged.
+        IdentityError: table or init checkpoint are not the ones that belong here.
+        RecordError: a checkpoint or result is damaged.
+        DataError: the data changed since the run was begun.
+    """
+    _check_design(config, table)
+    with locked(folder):
+        result_file = folder / RESULT_NAME
+        if result_file.exists():
+            result = load_result(result_file)
+            check_same_run(result, result_file, config, table, data)
+            progress(Finished(folder, result.initial, result.test))
+            return result
+        checkpoint = None
+        if (folder / CHECKPOINT_NAME).exists():
+            checkpoint = load_checkpoint(folder / CHECKPOINT_NAME)
+            check_same_run(checkpoint, folder / CHECKPOINT_NAME, config, table, data)
+        threads = config.threads if checkpoint is None else checkpoint.threads
+        with reproducible(config.seed, threads):
+            run = Session(config, table, folder, progress, prepare_data(config, data))
+            try:
+                return _work(run, checkpoint)
+            except KeyboardInterrupt:
+                safe = 0 if run.state is None else run.state.epoch
+                progress(Interrupted(folder, safe, config.epochs))
+                raise
+
+
+def _work(run: Session, checkpoint: Checkpoint | None) -> RunResult:
+    config = run.config
+    if checkpoint is None:
+        prepared, optimizer, state = begin(run)
+    else:
+        prepared, optimizer, state = resume(run, checkpoint)
+    run.progress(Started(run.folder, state.epoch, config.epochs, prepared.engine))
+    while state.epoch < config.epochs:
+        epoch_start = time.perf_counter()
+        loss = _train_epoch(run, prepared.model, optimizer, state.epoch)
+        validation = None
+        if run.batches.validation is not None:
+            validation = run.evaluate(prepared.model, run.batches.validation, "validation")
+        seconds = time.perf_counter() - epoch_start
+        record = _epoch_record(run, state.epoch + 1, loss, validation, seconds)
+        state = run.save(next_state(run, state, prepared.model, optimizer, record))
+        run.progress(EpochDone(state.epoch, config.epochs, loss, validation, seconds))
+    return finish(run, prepared, state)
+
+
+def _train_epoch(
+    run: Session, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int
+) -> float:
+    """Train one epoch (counted from 0) and return its mean loss."""
+    steps = len(run.batches.train)
+    total, began, reported = 0.0, time.perf_counter(), 0.0
+    model.train()
+    for step, (images, labels) in enumerate(run.batches.train.epoch(epoch)):
+        rate = learning_rate(run.config, epoch * steps + step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(model(images), labels)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise _diverged(run.config, value, epoch + 1, step + 1)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += value
+        elapsed = time.perf_counter() - began
+        if elapsed - reported >= _STEP_INTERVAL_S or step + 1 == steps:
+            reported = elapsed
+            speed = (step + 1) * run.config.batch_size / elapsed
+            mean = total / (step + 1)
+            run.progress(StepDone(epoch + 1, run.config.epochs, step + 1, steps, mean, speed))
+    return total / steps
+
+
+def _epoch_record(
+    run: Session, epoch: int, loss: float, validation: Evaluation | None, seconds: float
+) -> dict[str, Any]:
+    steps = len(run.batches.train)
+    return {
+        "epoch": epoch,
+        "train_loss": loss,
+        "learning_rate": learning_rate(run.config, epoch * steps - 1, steps),
+        "validation": None if validation is None else validation.to_json(),
+        "seconds": seconds,
+    }
+
+
+def _check_design(config: TrainConfig, table: ProductTable | None) -> None:
+    given = None if table is None else table.name
+    if given != config.design:
+        raise ConfigError(
+            "the table given is not the configuration's design",
+            got="no table" if given is None else f"the table of {given!r}",
+            expected="no table (fp32)" if config.design is None else f"that of {config.design!r}",
+        )
+
+
+def _diverged(config: TrainConfig, loss: float, epoch: int, step: int) -> ConfigError:
+    return ConfigError(
+        "training diverged",
+        got=f"loss {loss} in epoch {epoch}, step {step}, with lr = {config.lr}",
+        expected="a finite loss",
+        remedy="lower lr, and train in another folder",
+    )

@@ -1,0 +1,224 @@
+"""One session of a run: how it begins or goes on, what it saves, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.files import canonical_json, readable_json, sha256_file, write_atomic
+from .checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
+from .determinism import random_states, restore_random_states
+from .evaluation import count_products, evaluate, evaluation_from_json
+from .folder import CONFIG_NAME, METRICS_NAME
+from .prepare import (
+    calibrate_ranges,
+    check_layer_tables,
+    initial_weights,
+    load_weights,
+    plain_model,
+    with_table,
+)
+from .progress import Evaluating, Finished
+from .results import RunResult, save_result, versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from ...lutgen import ProductTable
+    from ..data import Batches
+    from .config import TrainConfig
+    from .evaluation import Evaluation
+    from .prepare import PreparedData, PreparedModel
+    from .progress import Progress
+
+
+@dataclass
+class Session:
+    """What stays the same over a session, and the latest state that is on disk.
+
+    Attributes:
+        config: what the run was asked to do.
+        table: the design's table, or None in fp32.
+        folder: where the run is kept.
+        progress: told about each step.
+        batches: the images.
+        state: what the checkpoint on disk says; None before the first one.
+        seconds_before: wall time of earlier sessions.
+        session_start: of this one, by ``time.perf_counter``.
+    """
+
+    config: TrainConfig
+    table: ProductTable | None
+    folder: Path
+    progress: Progress
+    batches: PreparedData
+    state: Checkpoint | None = None
+    seconds_before: float = 0.0
+    session_start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time over all sessions up to now."""
+        return self.seconds_before + time.perf_counter() - self.session_start
+
+    def evaluate(self, model: nn.Module, part: Batches, what: str) -> Evaluation:
+        """Evaluate a model on ``part``, telling the progress under the name ``what``."""
+        return evaluate(
+            model, part, progress=lambda done, count: self.progress(Evaluating(what, done, count))
+        )
+
+    def save(self, state: Checkpoint) -> Checkpoint:
+        """Put a state on disk."""
+        save_checkpoint(self.folder / CHECKPOINT_NAME, state)
+        self.write_metrics(state)
+        self.state = state
+        return state
+
+    def write_metrics(self, state: Checkpoint) -> None:
+        """Write one line for each epoch of a state.
+
+        The whole file is written from the checkpoint's history each time, so that no epoch is
+        ever in it twice or missing after a kill.
+        """
+        lines = "".join(canonical_json(record) + "\n" for record in state.history)
+        write_atomic(self.folder / METRICS_NAME, lines)
+
+
+def begin(run: Session) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoint]:
+    """Begin a run: draw or load weights, find ranges, evaluate, write the first checkpoint."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    config, table = run.config, run.table
+    write_atomic(run.folder / CONFIG_NAME, readable_json(config.to_json()))
+    plain = plain_model(config, run.batches.shape)
+    init = initial_weights(plain, config, table)
+    prepared = with_table(plain, config, table)
+    if table is not None:
+        calibrate_ranges(prepared.model, run.batches.calibration, config.calibration)
+    initial = None
+    if init is not None:
+        initial = run.evaluate(prepared.model, run.batches.test, "initial").to_json()
+    optimizer = make_optimizer(prepared.model, config)
+    state = Checkpoint(
+        config=config,
+        shape=run.batches.shape,
+        characterization_id=None if table is None else table.id,
+        table_ids=prepared.table_ids,
+        epoch=0,
+        model=_copy(prepared.model),
+        optimizer=optimizer.state_dict(),
+        random=random_states(),
+        history=[],
+        best=None,
+        initial=initial,
+        init=init,
+        data=run.batches.data.provenance,
+        threads=torch.get_num_threads(),
+        started=started,
+        seconds=run.seconds,
+        sessions=1,
+        versions=versions(),
+    )
+    return prepared, optimizer, run.save(state)
+
+
+def resume(
+    run: Session, checkpoint: Checkpoint
+) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoint]:
+    """Bring model, optimizer and random states back to where a checkpoint left them."""
+    path = run.folder / CHECKPOINT_NAME
+    run.seconds_before = checkpoint.seconds
+    plain = plain_model(run.config, run.batches.shape)
+    prepared = with_table(plain, run.config, run.table)
+    check_layer_tables(prepared, checkpoint, path)
+    load_weights(prepared.model, checkpoint.model, path)
+    optimizer = make_optimizer(prepared.model, run.config)
+    optimizer.load_state_dict(checkpoint.optimizer)
+    restore_random_states(checkpoint.random)
+    run.state = replace(checkpoint, sessions=checkpoint.sessions + 1, versions=versions())
+    run.write_metrics(run.state)
+    return prepared, optimizer, run.state
+
+
+def next_state(
+    run: Session,
+    state: Checkpoint,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    record: dict[str, Any],
+) -> Checkpoint:
+    """Return the state after one more epoch."""
+    best = state.best
+    if run.config.keep == "best":
+        accuracy = record["validation"]["accuracy"]
+        if best is None or accuracy > best["accuracy"]:
+            best = {"epoch": record["epoch"], "accuracy": accuracy, "model": _copy(model)}
+    return replace(
+        state,
+        epoch=record["epoch"],
+        model=_copy(model),
+        optimizer=optimizer.state_dict(),
+        random=random_states(),
+        history=[*state.history, record],
+        best=best,
+        seconds=run.seconds,
+    )
+
+
+def finish(run: Session, prepared: PreparedModel, state: Checkpoint) -> RunResult:
+    """Evaluate the resulting weights on the test set and write the result."""
+    load_weights(prepared.model, state.weights, run.folder / CHECKPOINT_NAME)
+    initial = None if state.initial is None else evaluation_from_json(state.initial)
+    test = initial if run.config.epochs == 0 else None
+    test = test or run.evaluate(prepared.model, run.batches.test, "test")
+    selected = state.epoch if state.best is None else state.best["epoch"]
+    validation = state.history[selected - 1]["validation"] if selected else None
+    table = run.table
+    result = RunResult(
+        config=run.config,
+        test=test,
+        initial=initial,
+        selected_epoch=selected,
+        validation_accuracy=None if validation is None else validation["accuracy"],
+        design=None if table is None else table.name,
+        characterization_id=state.characterization_id,
+        table_hash=None if table is None else table.content_hash,
+        table_ids=prepared.table_ids,
+        engine=prepared.engine,
+        products=count_products(prepared.model, run.batches.test.images.shape[1:]),
+        augment=run.batches.train.augment,
+        init=state.init,
+        data=state.data,
+        images=run.batches.images,
+        checkpoint_sha256=sha256_file(run.folder / CHECKPOINT_NAME),
+        threads=state.threads,
+        sessions=state.sessions,
+        versions=state.versions,
+        started=state.started,
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=run.seconds,
+    )
+    save_result(run.folder, result)
+    run.progress(Finished(run.folder, initial, test))
+    return result
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the optimizer that a configuration names, over all parameters of a model."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+
+
+def _copy(model: nn.Module) -> dict[str, Any]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,1 @@
+"""What runs inside the simulator: cocotb test modules and SystemVerilog templates."""
