@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,9 @@ def _parser() -> Any:
     # Building the parser's tables takes about a second and drops a file in its output folder:
     # once per process, in a folder that vanishes.
     try:
-        from pyverilog.vparser.parser import VerilogParser
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version file open
+            from pyverilog.vparser.parser import VerilogParser
     except ImportError as error:
         raise missing_package("pyverilog") from error
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -73,11 +76,12 @@ def _parser() -> Any:
 
 
 def _parse(text: str) -> tuple[Any, ...]:
+    parser = _parser()
     from pyverilog.vparser.parser import ParseError
 
     try:
         with _quiet():
-            source = _parser().parse(text)
+            source = parser.parse(text)
     except ParseError as error:
         raise CannotReadError("pyverilog: syntax error") from error
     except RecursionError as error:
