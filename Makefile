@@ -1,5 +1,5 @@
 # Thin recipes: what they do lives in Python. `make` alone prints the targets.
-PYTHON ?= python3.11
+PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 RTLGRAD := $(VENV)/bin/rtlgrad
