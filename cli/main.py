@@ -100,7 +100,7 @@ def list_(
 @app.command()
 def train(
     model: Annotated[str, typer.Option("--model", help="Name of the network.")],
-    data: Annotated[str, typer.Option("--data", help="Name of the data set, or an image folder.")],
+    data: Annotated[str, typer.Option("--data", help="Data set; rtlgrad list data names them.")],
     design: Annotated[
         str | None, typer.Option("--design", help="Multiplier to train through; fp32 if none.")
     ] = None,

@@ -82,7 +82,12 @@ def replace_folder(path: Path) -> Iterator[Path]:
         retired = scratch.with_name(scratch.name.replace(".new-", ".old-"))
         with contextlib.suppress(FileNotFoundError):
             path.rename(retired)
-        scratch.rename(path)
+        try:
+            scratch.rename(path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                retired.rename(path)
+            raise
         for remnant in path.parent.glob(f".{path.name}.old-*"):
             shutil.rmtree(remnant, ignore_errors=True)
     except OSError as error:

@@ -23,9 +23,23 @@ _DEFINITION = re.compile(
 )
 
 
+_BODY = re.compile(
+    r"\b(?:macromodule|module|primitive|package|interface|program|class)\b.*?"
+    r"\bend(?:module|primitive|package|interface|program|class)\b",
+    re.DOTALL,
+)
+_DIRECTIVE = re.compile(r"`[^\n]*")
+
+
 def defined_names(text: str) -> frozenset[str]:
-    """Return the global names that a source text defines (modules, packages, ...)."""
-    return frozenset(_DEFINITION.findall(without_comments(text)))
+    """Return the global names that a source text defines (modules, packages, functions, ...).
+
+    All that stands outside of modules counts, keywords too: few files have such text, and to
+    take two of them for a conflict costs a model more, not a table.
+    """
+    code = without_comments(_DIRECTIVE.sub("", text))
+    outside = _BODY.sub(" ", code)
+    return frozenset(_DEFINITION.findall(code)) | frozenset(re.findall(r"\w+", outside))
 
 
 def plan(designs: Iterable[Design]) -> list[list[Design]]:

@@ -80,9 +80,9 @@ class Interface:
 
     @property
     def exact_product_bits(self) -> int:
-        """Bits that every exact product needs, in the output's signedness."""
+        """Bits that every exact product needs; one more for a sign where the output has one."""
         low, high = exact_product_range(self.a, self.b)
-        if low < 0:
+        if low < 0 or self.out.signed:
             return max((-low - 1).bit_length(), high.bit_length()) + 1
         return high.bit_length()
 

@@ -91,7 +91,7 @@ def lint(design: Design) -> LintReport:
         raise VerilogError(f"{design.path} is rejected by Verilator", got=_own(message, wrapper[0]))
     _check_ports(design, [item for item in found if item.where.startswith(str(wrapper[0]))])
     own = tuple(item for item in found if not item.where.startswith(str(wrapper[0])))
-    return LintReport(warnings=own, may_float=_may_float(design.sources.plain_text))
+    return LintReport(warnings=own, may_float=may_float(design.sources.plain_text))
 
 
 def _check_ports(design: Design, warnings: list[Diagnostic]) -> None:
@@ -110,7 +110,8 @@ def _own(message: str, wrapper: Path) -> str:
     return message.replace(str(wrapper), "the sweep's wrapper")
 
 
-def _may_float(text: str) -> bool:
+def may_float(text: str) -> bool:
+    """Return whether a source text has something that can drive Z."""
     code = without_comments(text)
     if _FLOATING.search(code):
         return True

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+MAX_OUTPUT_BYTES = 1 << 27
+"""A program that prints more than this is taken for one that never ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,8 @@ class Completed:
     """How a program ended.
 
     Attributes:
-        code: exit status, negative for a signal; None if it was killed at its time limit.
+        code: exit status, negative for a signal; None if it was killed at its time limit, or
+            because it printed without end.
         output: standard output and standard error together, in order.
     """
 
@@ -60,26 +67,21 @@ def run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         cwd=cwd,
         env=env,
         start_new_session=True,
     )
     _running.add(process)
     try:
-        output, _ = process.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        _kill_session(process)
-        output, _ = process.communicate()
-        return Completed(code=None, output=output)
-    except BaseException:
-        _kill_session(process)
-        process.wait()
-        raise
+        output, timed_out = _collect(process, limit_s)
     finally:
+        if process.poll() is None:
+            _kill_session(process)
+        code = process.wait()
         _running.discard(process)
-    return Completed(code=process.returncode, output=output)
+        if process.stdout is not None:
+            process.stdout.close()
+    return Completed(code=None if timed_out else code, output=output)
 
 
 def kill_all() -> None:
@@ -88,9 +90,50 @@ def kill_all() -> None:
         _kill_session(process)
 
 
-_running: set[subprocess.Popen[str]] = set()
+@contextlib.contextmanager
+def worker_pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads to wait for programs in; if the block fails, what has not begun is dropped.
+
+    If it was interrupted, what is running is killed too, rather than waited for.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                kill_all()
+            raise
 
 
-def _kill_session(process: subprocess.Popen[str]) -> None:
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def _collect(process: subprocess.Popen[bytes], limit_s: float) -> tuple[str, bool]:
+    """Read what a program prints until it ends; return that and whether it had to be stopped."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + limit_s
+    chunks: list[bytes] = []
+    size = 0
+    stopped = False
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not stopped:
+            if selector.select(max(deadline - time.monotonic(), 0.0)):
+                chunk = os.read(process.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                size += len(chunk)
+            stopped = time.monotonic() >= deadline or size > MAX_OUTPUT_BYTES
+    if not stopped:
+        try:
+            process.wait(timeout=max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            stopped = True
+    return b"".join(chunks).decode(errors="replace"), stopped
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -2,7 +2,8 @@
 
 A two-state simulator cannot show an X. So each design is swept more than once, in both
 directions, with different values in place of every unknown; an output that depends on an
-unknown, or on what was applied before, differs between two sweeps and is refused.
+unknown, or on what was applied before, differs between two sweeps and is refused. Icarus, as
+the second opinion, sweeps once: it has X and Z.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from ..core.errors import (
 from .batches import plan
 from .lanes import TOP, Lane, write_model
 from .lint import LintReport
+from .process import worker_pool
 from .simulator import Model, Simulator, build, require_simulator, simulate
 from .sources import first_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,6 +87,7 @@ def sweep(
     designs: Sequence[tuple[Design, LintReport]],
     *,
     simulator: Simulator = Simulator.VERILATOR,
+    proven: Collection[str] = (),
     jobs: int = 1,
     time_limit_s: float = DEFAULT_TIME_LIMIT_S,
 ) -> Iterator[tuple[Design, NDArray[np.int64] | RtlgradError]]:
@@ -96,6 +99,8 @@ def sweep(
     Args:
         designs: each with what `rtlgrad.cosim.lint.lint` found about it.
         simulator: which one to use.
+        proven: names of designs that are known to keep no state and to have no unknown output
+            bit; the passes that look for such bits are left out.
         jobs: compiler processes at a time.
         time_limit_s: wall seconds that one design's simulation may take.
 
@@ -109,7 +114,7 @@ def sweep(
     while pending:
         batch = pending.pop(0)
         try:
-            results = _sweep_batch(batch, reports, simulator, jobs, time_limit_s)
+            results = _sweep_batch(batch, reports, simulator, proven, jobs, time_limit_s)
         except _BatchFailedError as failure:
             if len(batch) > 1:
                 half = len(batch) // 2
@@ -124,20 +129,22 @@ def _sweep_batch(
     batch: Sequence[Design],
     reports: Mapping[str, LintReport],
     simulator: Simulator,
+    proven: Collection[str],
     jobs: int,
     time_limit_s: float,
 ) -> dict[str, NDArray[np.int64] | RtlgradError]:
     with tempfile.TemporaryDirectory(prefix="rtlgrad-sweep-") as name:
         running = _Batch(Path(name), batch, simulator, time_limit_s)
         running.build(jobs)
-        passes = [running.run(item) for item in BASE_PASSES]
+        passes = running.run_all(_base_passes(simulator), jobs)
         suspects = [
             lane.index
             for lane, design in zip(running.lanes, batch, strict=True)
-            if reports[design.name].may_keep_state or lane.index in running.lanes_with_unknowns
+            if design.name not in proven
+            and (reports[design.name].may_keep_state or lane.index in running.lanes_with_unknowns)
         ]
         if suspects and simulator is Simulator.VERILATOR:
-            passes += [running.run(item, only=suspects) for item in EXTRA_PASSES]
+            passes += running.run_all(EXTRA_PASSES, jobs, only=suspects)
         results = {
             design.name: _agreed(design, [result[i] for result in passes if i in result])
             for i, design in enumerate(batch)
@@ -147,6 +154,11 @@ def _sweep_batch(
         for design in floating:
             results[design.name] = _checked_for_z(design, results[design.name], time_limit_s)
     return results
+
+
+def _base_passes(simulator: Simulator) -> Sequence[Pass]:
+    # Icarus is many times slower, shows X by itself, and is there to confirm Verilator's table.
+    return BASE_PASSES if simulator is Simulator.VERILATOR else BASE_PASSES[:1]
 
 
 class _Batch:
@@ -184,6 +196,13 @@ class _Batch:
             raise _BatchFailedError(self._build_error(done))
         if self._simulator is Simulator.VERILATOR:
             self.lanes_with_unknowns = self._find_unknowns()
+
+    def run_all(
+        self, items: Sequence[Pass], jobs: int, only: Sequence[int] | None = None
+    ) -> list[dict[int, Codes | RtlgradError]]:
+        """Run several passes, ``jobs`` of them at a time."""
+        with worker_pool(jobs) as pool:
+            return list(pool.map(lambda item: self.run(item, only), items))
 
     def run(self, item: Pass, only: Sequence[int] | None = None) -> dict[int, Codes | RtlgradError]:
         """Run one pass over all lanes, or over some; return output codes or errors by lane."""
@@ -248,7 +267,7 @@ class _Batch:
             )
         return SimulationError(
             f"the simulation of {path} cannot be compiled by {self._simulator}",
-            got=first_error(ended.output, path),
+            got=_build_message(ended.output, path),
         )
 
     def _run_error(self, ended: Completed) -> RtlgradError:
@@ -326,7 +345,7 @@ def _checked_for_z(
     try:
         require_simulator(Simulator.ICARUS)
         unsuspected = {design.name: LintReport(warnings=(), may_float=False)}
-        second = _sweep_batch([design], unsuspected, Simulator.ICARUS, 1, time_limit_s)
+        second = _sweep_batch([design], unsuspected, Simulator.ICARUS, (), 1, time_limit_s)
     except MissingToolError as error:
         return UnknownOutputError(
             f"{design.path} has tri-state drivers (z): whether an output floats cannot be told",
@@ -348,6 +367,11 @@ def _unknown_output(design: Design, message: str) -> UnknownOutputError:
         expected="0 or 1 on every output bit",
         remedy="look for undriven nets, z and x literals, and incomplete case or if",
     )
+
+
+def _build_message(output: str, path: Path) -> str:
+    missing = re.search(r"undefined reference to .*", output)
+    return missing[0] if missing else first_error(output, path)
 
 
 def _last_lines(output: str) -> str:

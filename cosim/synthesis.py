@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,15 +29,26 @@ _SOLUTION = re.compile(r"^\\(\S+)\s+\S+\s+\S+\s+([01]+)$", re.MULTILINE)
 _FILE = "rtlgrad_source_"
 
 
-def synthesize(design: Design, library: CellLibrary) -> Cost:
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """What synthesis found out about a design that it did not refuse.
+
+    Attributes:
+        cost: area and delay; None with the reason where Yosys or ABC could not give them.
+        proven: whether it was proven that the design keeps no state and that no output bit is X
+            for any operands. Not so if Yosys cannot read the text, or the solver gave up.
+    """
+
+    cost: Cost
+    proven: bool
+
+
+def synthesize(design: Design, library: CellLibrary) -> Synthesis:
     """Map a design onto a cell library with Yosys and ABC.
 
     Args:
         design: the design.
         library: where the cells come from.
-
-    Returns:
-        Area and delay; None with the reason where Yosys or ABC could not give them.
 
     Raises:
         DesignError: the design keeps state, loops back on itself, or drives a net twice.
@@ -73,12 +85,14 @@ def synthesize(design: Design, library: CellLibrary) -> Cost:
         ]
         done = run(command, limit_s=_LIMIT_S, cwd=folder)
         _check_structure(design, folder, names)
-        _check_unknowns(design, folder)
+        proven = _check_unknowns(design, folder)
         if (folder / "stat.json").exists():
-            return _read_cost(folder, library)
+            return Synthesis(_read_cost(folder, library), proven)
         if done.timed_out:
-            return _no_cost(library, f"synthesis did not end within {_LIMIT_S:.0f} s")
-        return _no_cost(library, f"Yosys cannot synthesize it: {_reason(done.output, names)}")
+            reason = f"synthesis did not end within {_LIMIT_S:.0f} s"
+        else:
+            reason = f"Yosys cannot synthesize it: {_reason(done.output, names)}"
+        return Synthesis(_no_cost(library, reason), proven=False)
 
 
 def method() -> str:
@@ -135,15 +149,17 @@ def _check_structure(design: Design, folder: Path, names: list[str]) -> None:
         )
 
 
-def _check_unknowns(design: Design, folder: Path) -> None:
+def _check_unknowns(design: Design, folder: Path) -> bool:
     """Refuse a design for which the solver found operands that make an output bit X.
+
+    Returns whether the solver has proven that there are none.
 
     A two-state simulator takes a number for what Verilog defines as X, such as a division by
     zero or an index out of range, and takes the same number every time.
     """
     lines = _lines(folder / "unknown.txt")
-    if not any("model found" in line and "no model found" not in line for line in lines):
-        return
+    if not any(line.endswith("- model found:") for line in lines):
+        return any(line.endswith("- no model found.") for line in lines)
     found = {name: int(bits, 2) for name, bits in _SOLUTION.findall("\n".join(lines))}
     a, b = design.interface.a.name, design.interface.b.name
     raise UnknownOutputError(

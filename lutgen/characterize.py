@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,10 @@ from ..cosim.cost import CellLibrary, cell_library
 from ..cosim.design import Design, DesignReference, check_unique, read_design
 from ..cosim.lanes import testbench_hash
 from ..cosim.lint import LintReport, lint
-from ..cosim.process import kill_all
+from ..cosim.process import worker_pool
 from ..cosim.simulator import Simulator, require_simulator
 from ..cosim.sweep import DEFAULT_TIME_LIMIT_S, sweep
-from ..cosim.synthesis import synthesize
+from ..cosim.synthesis import Synthesis, synthesize
 from ..cosim.tools import require_package, table_tool_versions
 from .freshness import fresh, source_hashes, work_key
 from .metrics import error_metrics
@@ -26,13 +25,20 @@ from .store import save
 from .table import ProductTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from ..cosim.cost import Cost
+
+
+_SYNTHESIS_FIRST_S = 60.0
+"""How long a sweep waits for synthesis, which takes less than a second for most designs.
+
+A design that synthesis refuses (a latch, a loop, an unknown output) need not be swept.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ def _work(
             designs.append(read_design(reference))
         except RtlgradError as error:
             settle(Outcome(reference, error=error))
-    with _pool(settings.jobs) as pool:
+    with worker_pool(settings.jobs) as pool:
         linted = []
         for design, report in zip(designs, pool.map(_lint, designs), strict=True):
             if isinstance(report, RtlgradError):
@@ -137,25 +143,33 @@ def _work(
                 linted.append((design, report))
         if not linted:
             return
-        costs = {
+        syntheses = {
             design.name: pool.submit(synthesize, design, settings.library) for design, _ in linted
         }
-        reports = {design.name: report for design, report in linted}
-        swept = sweep(linted, jobs=settings.jobs, time_limit_s=settings.time_limit_s)
+        wait(syntheses.values(), timeout=_SYNTHESIS_FIRST_S)
+        sound = []
+        for design, report in linted:
+            if (refusal := _refusal(syntheses[design.name])) is not None:
+                settle(Outcome(design.reference, error=refusal))
+            else:
+                sound.append((design, report))
+        reports = {design.name: report for design, report in sound}
+        proven = {
+            design.name
+            for design, _ in sound
+            if (done := syntheses[design.name]).done() and done.result().proven
+        }
+        swept = sweep(sound, proven=proven, jobs=settings.jobs, time_limit_s=settings.time_limit_s)
         for design, result in swept:
-            settle(_conclude(design, reports[design.name], result, costs[design.name], settings))
+            settle(
+                _conclude(design, reports[design.name], result, syntheses[design.name], settings)
+            )
 
 
-@contextlib.contextmanager
-def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool whose work is dropped, not waited for, when the block ends in an exception."""
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            kill_all()
-            raise
+def _refusal(synthesis: Future[Synthesis]) -> RtlgradError | None:
+    """Return the error that synthesis refused a design with, if it is done and did so."""
+    error = synthesis.exception() if synthesis.done() else None
+    return error if isinstance(error, RtlgradError) else None
 
 
 def _lint(design: Design) -> LintReport | RtlgradError:
@@ -169,16 +183,16 @@ def _conclude(
     design: Design,
     report: LintReport,
     products: NDArray[np.int64] | RtlgradError,
-    cost: Future[Cost],
+    synthesis: Future[Synthesis],
     settings: Settings,
 ) -> Outcome:
     """Put a design's results together and keep them."""
     try:
         # What synthesis finds wrong with the structure explains more than the sweep's symptom.
-        estimate = cost.result()
+        cost = synthesis.result().cost
         if isinstance(products, RtlgradError):
             raise products
-        made = assemble(design, report, products, estimate, settings.library)
+        made = assemble(design, report, products, cost, settings.library)
     except RtlgradError as error:
         return Outcome(design.reference, error=error)
     save(made, settings.root)
@@ -242,6 +256,11 @@ def _warnings(design: Design, report: LintReport) -> tuple[str, ...]:
         found.append(
             f"output {interface.out.name!r} is {missing} bits too narrow for the exact product: "
             f"the table holds the {interface.out.width} bits that it has"
+        )
+    if not interface.out.signed and (interface.a.signed or interface.b.signed):
+        found.append(
+            f"output {interface.out.name!r} is unsigned although an operand is signed: "
+            "the table holds no negative product"
         )
     found += [
         f"{warning.where}: {warning.message} [{warning.code}]"

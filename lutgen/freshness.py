@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from ..core.errors import RtlgradError
 from ..core.files import canonical_json, sha256_bytes, sha256_file
 from ..cosim.lanes import testbench_hash
 from ..cosim.synthesis import SCRIPT
-from ..cosim.tools import package_version, table_tool_versions
+from ..cosim.tools import table_tool_versions
 from .record import SCHEMA, Characterization, SourceHash
 from .store import load
 
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 def work_key(reference: DesignReference, library: CellLibrary) -> str:
     """Hash all that a characterization depends on besides the design's sources.
 
-    That is the file's stem, the parameters, the sidecar, the testbench, the cell library, the synthesis script,
-    and the versions of rtlgrad and of every tool.
+    That is the file's stem, the parameters, the sidecar, the testbench, the cell library, the
+    synthesis script, the versions of every tool, and our own code: a mistake mended in it must
+    not live on in stored tables.
     """
     content = {
         "schema": SCHEMA,
-        "rtlgrad": package_version("rtlgrad"),
+        "code": code_hash(),
         # The name of the file may decide the top module and the signedness.
         "stem": reference.path.stem,
         "overrides": dict(reference.overrides),
@@ -38,6 +41,15 @@ def work_key(reference: DesignReference, library: CellLibrary) -> str:
         "tools": table_tool_versions(),
     }
     return sha256_bytes(canonical_json(content).encode())
+
+
+@cache
+def code_hash() -> str:
+    """Hash the Python sources that turn a Verilog file into a record."""
+    packages = ("rtlgrad.cosim", "rtlgrad.lutgen", "rtlgrad.testbenches")
+    folders = [Path(str(importlib.resources.files(package))) for package in packages]
+    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
+    return sha256_bytes("\n".join(sha256_file(file) for file in files).encode())
 
 
 def fresh(reference: DesignReference, library: CellLibrary, root: Path) -> Characterization | None:

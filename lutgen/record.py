@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Number of the record's format; docs/record-format.md describes it."""
 
+IDENTITY_SCHEMA = 1
+"""Number of the identity's make-up. It changes only if what identifies a design changes: every
+id changes with it, and checkpoints refuse the tables of before."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceHash:
@@ -101,7 +105,7 @@ def identity(
         for role, port in (("a", interface.a), ("b", interface.b), ("out", interface.out))
     }
     return {
-        "schema": SCHEMA,
+        "schema": IDENTITY_SCHEMA,
         "module": interface.module,
         "ports": ports,
         "parameters": dict(interface.parameters),

@@ -47,13 +47,14 @@ def save(characterization: Characterization, root: Path) -> Path:
     return folder
 
 
-def load(folder: Path) -> Characterization:
-    """Read a characterization and verify it.
+def load(folder: str | Path) -> Characterization:
+    """Read a characterization from its folder and verify it.
 
     Raises:
         RecordError: a file is missing or damaged, the schema is another one, or a hash does not
             fit; the message names the file and both hashes.
     """
+    folder = Path(folder)
     record = _read_record(folder / RECORD_FILE)
     products = _read_products(folder / TABLE_FILE)
     try:
@@ -66,7 +67,7 @@ def load(folder: Path) -> Characterization:
         ) from error
 
 
-def load_table(folder: Path) -> ProductTable:
+def load_table(folder: str | Path) -> ProductTable:
     """Read the table of a characterization, verified as in `load`."""
     return load(folder).table
 
@@ -126,10 +127,10 @@ def _checksum(record: Mapping[str, Any]) -> str:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError as error:
         raise RecordError(f"no record {path}", remedy=_REMAKE) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} cannot be read", got=error, remedy=_REMAKE) from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise RecordError(
@@ -149,14 +150,19 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is not a number that a record may hold")
+
+
 def _read_products(path: Path) -> np.ndarray[Any, Any]:
     try:
-        products = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            products = np.lib.format.read_array(stream, allow_pickle=False)
     except FileNotFoundError as error:
         raise RecordError(f"no table {path}", remedy=_REMAKE) from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise RecordError(f"{path} is damaged", got=error, remedy=_REMAKE) from error
-    if not isinstance(products, np.ndarray) or products.dtype != np.dtype("<i4"):
+    if products.dtype != np.dtype("<i4"):
         raise RecordError(f"{path} is not a table", expected="an int32 array", remedy=_REMAKE)
     return products
 

@@ -10,7 +10,7 @@ from .declaration import CannotReadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_LITERAL = re.compile(r"(?:(\d+)?'[sS]?([bodhBODH]))?([0-9a-fA-F]+)\Z")
+_LITERAL = re.compile(r"(?:(\d+)?'([sS]?)([bodhBODH]))?([0-9a-fA-F]+)\Z")
 _MAX_EXPONENT = 62
 _RADIX = {"b": 2, "o": 8, "d": 10, "h": 16}
 
@@ -68,7 +68,10 @@ def evaluate(node: Any, values: Mapping[str, int]) -> int:
         left, right = evaluate(node.left, values), evaluate(node.right, values)
         if not 0 <= right <= _MAX_EXPONENT and kind in ("Power", "Sll", "Srl"):
             raise CannotReadError(f"{kind} by {right}")
-        return _BINARY[kind](left, right)
+        result = _BINARY[kind](left, right)
+        if not -(1 << 31) <= result < 1 << 31:
+            raise CannotReadError(f"{kind} beyond 32 bits")
+        return result
     raise CannotReadError(f"constant expression of kind {kind}")
 
 
@@ -76,8 +79,11 @@ def _literal(text: str) -> int:
     found = _LITERAL.match(text.replace("_", "").replace(" ", ""))
     if found is None:
         raise CannotReadError(f"literal {text}")
-    _, base, digits = found.groups()
+    size, sign, base, digits = found.groups()
     try:
-        return int(digits, _RADIX[base.lower()] if base else 10)
+        value = int(digits, _RADIX[base.lower()] if base else 10)
     except ValueError as error:
         raise CannotReadError(f"literal {text}") from error
+    if value.bit_length() > int(size or 32) - bool(sign or not base):
+        raise CannotReadError(f"literal {text}, which is cut or negative")
+    return value

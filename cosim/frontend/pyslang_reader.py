@@ -101,10 +101,8 @@ def _overridable(body: Any) -> dict[str, int]:
         value = getattr(parameter, "value", None)
         if parameter.isLocalParam or value is None:
             continue
-        try:
-            values[parameter.name] = int(str(value))
-        except ValueError:  # a string or a real: nothing that a sidecar can override
-            continue
+        if type(value.value).__name__ == "SVInt" and not value.value.hasUnknown:
+            values[parameter.name] = int(value.value)
     return values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import tempfile
 import warnings
 from functools import cache
@@ -16,7 +17,7 @@ from .constants import evaluate
 from .declaration import CannotReadError, ModuleDeclaration, PortDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _DIRECTIONS = {"Input": "input", "Output": "output", "Inout": "inout"}
 
@@ -84,8 +85,9 @@ def _parse(text: str) -> tuple[Any, ...]:
             source = parser.parse(text)
     except ParseError as error:
         raise CannotReadError("pyverilog: syntax error") from error
-    except RecursionError as error:
-        raise CannotReadError("pyverilog: nesting too deep") from error
+    except Exception as error:
+        # On text that it half knows it fails in many ways, an AttributeError among them.
+        raise CannotReadError(f"pyverilog: {type(error).__name__}") from error
     return tuple(source.description.definitions)
 
 
@@ -120,16 +122,18 @@ def _parameters(
     """Return the overridable parameters, and these together with the local ones."""
     overridable: dict[str, int] = {}
     values: dict[str, int] = {}
+    in_head = set(_flat(definition.paramlist.params)) if definition.paramlist is not None else set()
     for node in _declarations(definition):
-        kind = _kind(node)
-        if kind not in ("Parameter", "Localparam"):
+        if _kind(node) not in ("Parameter", "Localparam"):
             continue
-        if kind == "Parameter" and node.name in overrides:
-            values[node.name] = overrides[node.name]
+        # Where the head lists parameters, those of the body cannot be overridden.
+        may_override = _kind(node) == "Parameter" and (not in_head or node in in_head)
+        if may_override and node.name in overrides:
+            values[node.name] = _fitting(overrides[node.name], node, values)
         else:
             with contextlib.suppress(CannotReadError):  # a parameter that no port depends on
-                values[node.name] = evaluate(node.value, values)
-        if kind == "Parameter" and node.name in values:
+                values[node.name] = _fitting(evaluate(node.value, values), node, values)
+        if may_override and node.name in values:
             overridable[node.name] = values[node.name]
     unknown = sorted(set(overrides) - set(overridable))
     if unknown:
@@ -138,6 +142,17 @@ def _parameters(
             expected=f"one of {', '.join(overridable)}" if overridable else "it has no parameters",
         )
     return overridable, values
+
+
+def _fitting(value: int, node: Any, values: Mapping[str, int]) -> int:
+    """Return the value of a parameter if its range holds it; else Verilog would cut it."""
+    if node.width is None:
+        return value
+    bits = _width(node.width, values)
+    low, high = (-(1 << (bits - 1)), 1 << (bits - 1)) if node.signed else (0, 1 << bits)
+    if not low <= value < high:
+        raise CannotReadError(f"pyverilog: parameter {node.name} is too narrow for {value}")
+    return value
 
 
 def _declarations(definition: Any) -> Iterator[Any]:
@@ -169,7 +184,9 @@ def _ports(definition: Any, values: Mapping[str, int]) -> Iterator[PortDeclarati
             declared[node.name] = node
         elif _kind(node) in ("Reg", "Wire", "Logic") and node.signed:
             signed.add(node.name)
-    for port in definition.portlist.ports if definition.portlist is not None else ():
+    ports = definition.portlist.ports if definition.portlist is not None else ()
+    signed |= _carried_on(ports, signed)
+    for port in ports:
         name = port.first.name if _kind(port) == "Ioport" else port.name
         if name not in declared:
             raise CannotReadError(f"pyverilog: port {name} has no direction")
@@ -182,6 +199,30 @@ def _ports(definition: Any, values: Mapping[str, int]) -> Iterator[PortDeclarati
             width=_width(node.width, values),
             signed=bool(node.signed) or name in signed,
         )
+
+
+def _carried_on(ports: Sequence[Any], signed: set[str]) -> set[str]:
+    """Return the names that are signed because the name before is: ``input signed [3:0] A, B``.
+
+    pyverilog gives B the direction and the very range of A, but forgets the keyword; after
+    ``output wire`` it forgets the direction too.
+    """
+    found: set[str] = set()
+    for before, port in itertools.pairwise(ports):
+        if before is None or port is None:
+            raise CannotReadError("pyverilog: a port without direction")
+        if _kind(port) != "Ioport" or _kind(before) != "Ioport" or port.second is not None:
+            continue
+        is_signed = before.first.signed or before.first.name in signed | found
+        if port.first.width is None and is_signed and not port.first.signed:
+            raise CannotReadError("pyverilog: whether a port is signed is lost")
+        if port.first.width is not None:
+            sharing = [one for one in ports if one.first.width is port.first.width]
+            if port is not sharing[0] and before not in sharing:
+                raise CannotReadError("pyverilog: the direction of a port is lost")
+            if port is not sharing[0] and is_signed:
+                found.add(port.first.name)
+    return found
 
 
 def _width(node: Any, values: Mapping[str, int]) -> int:

@@ -48,10 +48,25 @@ def read_module(
         try:
             unit = _parsed(front_end, text)
             name = choose_top(unit, path, top)
-            return ReadModule(unit.declare(name, overrides), unit.front_end)
+            return ReadModule(_declared(unit, name, overrides, path), unit.front_end)
         except CannotReadError as refusal:
             refusals.append(str(refusal))
     raise VerilogError(f"{path} cannot be parsed", got="; ".join(refusals))
+
+
+def _declared(
+    unit: SourceUnit, name: str, overrides: Mapping[str, int], path: Path
+) -> ModuleDeclaration:
+    try:
+        return unit.declare(name, overrides)
+    except InterfaceError as error:
+        # A front end knows the text, not the file.
+        raise InterfaceError(
+            f"{path}: {error.what}",
+            got=error.got,
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from error
 
 
 def choose_top(unit: SourceUnit, path: Path, top: str | None) -> str:
