@@ -7,14 +7,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import ConfigError
 from ..cosim.cost import cell_library
-from ..cosim.design import SUFFIXES, DesignReference, pick_design, references, verilog_files
+from ..cosim.design import (
+    SUFFIXES,
+    DesignReference,
+    pick_design,
+    references,
+    variant,
+    verilog_files,
+)
 from ..lutgen.characterize import Outcome, Settings, characterize
 from ..lutgen.store import to_record
 from .console import err, number, print_json, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..lutgen.record import Characterization
 
@@ -35,6 +43,7 @@ HEADINGS = (
 def run(
     targets: Sequence[str],
     *,
+    parameters: Sequence[str],
     rtl: Path,
     out: Path,
     liberty: Path | None,
@@ -45,7 +54,7 @@ def run(
 ) -> int:
     """Characterize and report; return the exit status, 1 if any design failed."""
     library = cell_library(liberty)
-    chosen = select(targets, rtl)
+    chosen = select(targets, rtl, read_parameters(parameters))
     settings = Settings(root=out, library=library, time_limit_s=time_limit_s, force=force)
     if jobs is not None:
         settings = Settings(out, library, jobs, time_limit_s, force)
@@ -61,20 +70,48 @@ def run(
     return int(any(outcome.error is not None for outcome in outcomes))
 
 
-def select(targets: Sequence[str], rtl: Path) -> list[DesignReference]:
+def read_parameters(texts: Sequence[str]) -> dict[str, int]:
+    """Read parameter overrides given as NAME=INT.
+
+    Raises:
+        ConfigError: one is not of that form.
+    """
+    overrides = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            overrides[name.strip()] = int(value, 0)
+        except ValueError as error:
+            raise ConfigError(
+                f"-P {text} is not a parameter", expected="NAME=INTEGER, for example -P K=6"
+            ) from error
+    return overrides
+
+
+def select(
+    targets: Sequence[str], rtl: Path, overrides: Mapping[str, int]
+) -> list[DesignReference]:
     """Return the designs that targets name: Verilog files, designs of rtl/, or all of rtl/.
+
+    With parameter overrides, each file named stands for that one variant of it.
 
     Raises:
         UnknownNameError: a target is neither a file nor a design of ``rtl``.
-        ConfigError: there is no folder ``rtl``.
+        ConfigError: there is no folder ``rtl``, or overrides but no file to apply them to.
     """
+    if overrides and not (targets and all(Path(item).suffix in SUFFIXES for item in targets)):
+        raise ConfigError(
+            "-P needs the Verilog file that it is for",
+            got=" ".join(targets) or "no file",
+            expected="rtlgrad lut path/to/design.v -P K=6",
+        )
     if not targets:
         return _all_of(rtl)
     chosen: list[DesignReference] = []
     for target in targets:
         path = Path(target)
         if path.suffix in SUFFIXES:
-            chosen += references(path)
+            chosen += [variant(path, overrides)] if overrides else references(path)
         else:
             chosen.append(pick_design(target, _all_of(rtl)))
     return list({(design.name, design.path): design for design in chosen}.values())

@@ -37,6 +37,10 @@ def lut(
         list[str] | None,
         typer.Argument(help="Designs of the rtl folder by name, or Verilog files; all if none."),
     ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("-P", metavar="NAME=INT", help="Parameter of the files given; repeatable."),
+    ] = None,
     rtl: Rtl = RTL,
     out: Annotated[Path, typer.Option("--out", help="Folder to keep the results in.")] = STORE,
     liberty: Annotated[
@@ -59,6 +63,7 @@ def lut(
     raise typer.Exit(
         run(
             targets or [],
+            parameters=parameters or [],
             rtl=rtl,
             out=out,
             liberty=liberty,

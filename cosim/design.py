@@ -78,6 +78,16 @@ def references(path: Path) -> list[DesignReference]:
     ]
 
 
+def variant(path: Path, overrides: Mapping[str, int]) -> DesignReference:
+    """Return a variant of a Verilog file that its sidecar does not list, called STEM_K6.
+
+    Raises:
+        SidecarError: the sidecar is wrong.
+    """
+    name = "_".join([path.stem, *(f"{key}{value}" for key, value in sorted(overrides.items()))])
+    return DesignReference(name, path, dict(overrides), read_sidecar(path))
+
+
 def verilog_files(folder: Path) -> list[Path]:
     """Return the Verilog files of a folder, sorted by name; sub-folders hold includes.
 

@@ -170,6 +170,35 @@ def test_lut_of_a_file_elsewhere_and_a_broken_one(
     assert "mine" in text
 
 
+def test_a_variant_by_parameters_given(
+    invoke: Callable[..., tuple[int, str, str]], project: Path, tmp_path: Path
+) -> None:
+    code, _, _ = invoke("lut", "rtl/wide.v", "-P", "K=7", "--out", tmp_path)
+    assert code == 0
+    stored = json.loads((tmp_path / "wide_K7" / "record.json").read_text())
+    listed = json.loads((project / "out/luts/wide7/record.json").read_text())
+    assert stored["interface"]["parameters"] == {"K": 7}
+    assert stored["id"] == listed["id"]  # the same circuit, whatever it is called
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lut", "rtl/wide.v", "-P", "K"), "-P K is not a parameter"),
+        (("lut", "rtl/wide.v", "-P", "K=six"), "NAME=INTEGER"),
+        (("lut", "wide7", "-P", "K=6"), "needs the Verilog file"),
+        (("lut", "-P", "K=6"), "needs the Verilog file"),
+        (("lut", "rtl/wide.v", "-P", "L=6", "--out", "elsewhere"), "no parameter 'L'"),
+    ],
+)
+def test_bad_parameters(
+    invoke: Callable[..., tuple[int, str, str]], arguments: tuple[str, ...], message: str
+) -> None:
+    code, _, err = invoke(*arguments)
+    assert code == 1
+    assert message in err
+
+
 def test_an_unknown_design_suggests_the_nearest(
     invoke: Callable[..., tuple[int, str, str]],
 ) -> None:
