@@ -18,7 +18,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lut train eval report demo test lint bench doctor clean
+.PHONY: help setup lut train eval report catalogue demo test lint bench doctor clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -43,12 +43,15 @@ eval: $(READY) ## evaluate a run: make eval CHECKPOINT=out/runs/NAME
 report: $(READY) ## table the runs of a folder: make report RUNS=out/runs
 	@$(RTLGRAD) report $(RUNS) $(ARGS)
 
+catalogue: $(READY) ## one HTML page with all characterized designs: out/catalogue.html
+	@$(RTLGRAD) catalogue $(ARGS)
+
 demo: $(READY) ## the main job, end to end, in a few minutes
 	@$(RTLGRAD) demo $(ARGS)
 
 test: $(READY) ## lint and run all tests
 	@$(RUN) scripts/check.py
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(READY) ## ruff and mypy alone
 	@$(RUN) scripts/check.py

@@ -72,7 +72,7 @@ def read_sidecar(verilog: Path) -> Sidecar:
         raise SidecarError(f"cannot read {path}", got=error.strerror) from error
     try:
         content = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SidecarError(f"{path} is not valid TOML", got=error) from error
     _check_keys(path, content, _KEYS, "")
     return Sidecar(

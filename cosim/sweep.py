@@ -142,6 +142,10 @@ def _sweep_batch(
             for lane, design in zip(running.lanes, batch, strict=True)
             if design.name not in proven
             and (reports[design.name].may_keep_state or lane.index in running.lanes_with_unknowns)
+            # What two passes have already found out needs no more of them.
+            and not isinstance(
+                _agreed(design, [result[lane.index] for result in passes]), RtlgradError
+            )
         ]
         if suspects and simulator is Simulator.VERILATOR:
             passes += running.run_all(EXTRA_PASSES, jobs, only=suspects)

@@ -1,4 +1,4 @@
-"""Reads one module of a source text, by pyverilog if it can, else by pyslang."""
+"""Reads one module of a source text, by pyverilog if it can, and always checks it by pyslang."""
 
 from __future__ import annotations
 
@@ -44,14 +44,20 @@ def read_module(
         UnknownNameError: there is no module called ``top``.
     """
     refusals = []
+    readings: list[ReadModule] = []
     for front_end in _FRONT_ENDS:
         try:
             unit = _parsed(front_end, text)
-            name = choose_top(unit, path, top)
-            return ReadModule(_declared(unit, name, overrides, path), unit.front_end)
+            name = readings[0].declaration.name if readings else choose_top(unit, path, top)
+            readings.append(ReadModule(_declared(unit, name, overrides, path), unit.front_end))
         except CannotReadError as refusal:
             refusals.append(str(refusal))
-    raise VerilogError(f"{path} cannot be parsed", got="; ".join(refusals))
+    if not readings:
+        raise VerilogError(f"{path} cannot be parsed", got="; ".join(refusals))
+    # A misread sign or width would make a wrong table without a word. Where the two differ,
+    # pyslang, which elaborates the text, is right: pyverilog is known to misread some.
+    agreed = all(other.declaration.ports == readings[0].declaration.ports for other in readings)
+    return readings[0] if agreed else readings[-1]
 
 
 def _declared(

@@ -63,7 +63,7 @@ def test_write_that_fails_at_its_end_keeps_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(ConfigError, match="record.json") as caught:
+    with pytest.raises(ConfigError, match=r"record\.json") as caught:
         write_atomic(path, "new")
     assert caught.value.got == "No space left on device"
     assert contents(tmp_path) == {"record.json": "old"}
@@ -104,9 +104,14 @@ def test_an_exception_in_the_middle_keeps_the_old_folder(
     target = tmp_path / "design"
     target.mkdir()
     (target / "a.txt").write_text("old")
-    with pytest.raises(kind), replace_folder(target) as scratch:
-        (scratch / "a.txt").write_text("new")
-        raise kind
+
+    def write_half() -> None:
+        with replace_folder(target) as scratch:
+            (scratch / "a.txt").write_text("new")
+            raise kind
+
+    with pytest.raises(kind):
+        write_half()
     assert contents(tmp_path) == {"design/a.txt": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["design"]
 

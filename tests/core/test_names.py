@@ -35,6 +35,8 @@ def test_an_empty_registry_says_so() -> None:
 
 
 @given(st.lists(st.text(max_size=8), min_size=1, unique_by=str.lower), st.data())
-def test_a_legal_name_is_nearest_to_itself_in_any_case(names: list[str], data: st.DataObject) -> None:
+def test_a_legal_name_is_nearest_to_itself_in_any_case(
+    names: list[str], data: st.DataObject
+) -> None:
     name = data.draw(st.sampled_from(names))
     assert nearest(name, names) == name

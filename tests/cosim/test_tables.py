@@ -31,9 +31,7 @@ def icarus_tables(
     ours = [reference for reference in rtl_references if reference.name in MODELS]
     nothing = LintReport(warnings=(), may_float=False)
     designs = [(read_design(reference), nothing) for reference in ours]
-    return {
-        design.name: table for design, table in sweep(designs, simulator=Simulator.ICARUS)
-    }
+    return {design.name: table for design, table in sweep(designs, simulator=Simulator.ICARUS)}
 
 
 def test_every_model_has_a_design(rtl_references: list[DesignReference]) -> None:
@@ -62,9 +60,7 @@ def test_icarus_gives_the_table_of_the_model(
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_the_record_of_a_design_is_complete(
-    name: str, rtl_outcomes: Mapping[str, Outcome]
-) -> None:
+def test_the_record_of_a_design_is_complete(name: str, rtl_outcomes: Mapping[str, Outcome]) -> None:
     made = rtl_outcomes[name].characterization
     assert made is not None
     assert made.warnings == ()
