@@ -5,9 +5,10 @@ Nothing about a table is guessed: what a file does not say of itself, its reader
 mistake turns the one into the other.
 """
 
+from .detect import format_of
 from .known_formats import FORMATS
 from .operands import Operands, Order
-from .registry import format_of, read_file, read_table, write_table
+from .registry import read_file, read_table, write_table
 
 __all__ = [
     "FORMATS",

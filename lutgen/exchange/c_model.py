@@ -2,77 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.errors import ConfigError, MissingToolError, SimulationError, TimeLimitError
+from ...core.errors import ConfigError
 from ...core.files import sha256_bytes
-from ...cosim.process import run
 from ..table import ProductTable
+from .c_driver import compiler_version, find_compiler, results_of
 from .c_prototype import Function, bind_order, find_function, scheme
 from .operands import Operands, Order, check_widths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...cosim.process import Completed
-
 DEFAULT_TIME_LIMIT_S = 60.0
-_COMPILER_LIMIT_S = 60.0
 SUFFIXES = (".c", ".cc", ".cpp", ".cxx")
-
-# Each operand is passed as its value if the parameter's type is signed, and as its code if not: so
-# that both int8_t and a uint64_t of which eight bits are used get what they mean. The second sweep
-# runs column by column: a function that keeps a state answers differently.
-_DRIVER = r"""
-#undef main
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-typedef {first_type} first_t;
-typedef {second_type} second_t;
-typedef {result_type} result_t;
-#define SIGNED(type) ((type)-1 < (type)0)
-#define FITS(type, bits, is_signed) ((type)0.5 == 0 && \
-    (int)sizeof(type) * 8 >= (bits) + (SIGNED(type) && !(is_signed)))
-
-static int64_t operand(long code, int bits, int is_signed, int type_is_signed) {{
-    return is_signed && type_is_signed && (code >> (bits - 1)) ? code - (1L << bits) : code;
-}}
-
-static int64_t answer(long i, long j) {{
-    return (int64_t){function}(
-        (first_t)operand(i, {first_bits}, {first_signed}, SIGNED(first_t)),
-        (second_t)operand(j, {second_bits}, {second_signed}, SIGNED(second_t)));
-}}
-
-int main(int argc, char **argv) {{
-    const long rows = 1L << {first_bits}, columns = 1L << {second_bits};
-    if (!FITS(first_t, {first_bits}, {first_signed}) ||
-        !FITS(second_t, {second_bits}, {second_signed}) || (result_t)0.5 != 0)
-        return {type_status};
-    int64_t *out = (int64_t *)malloc(sizeof(int64_t) * (size_t)(rows * columns));
-    FILE *file = argc == 2 ? fopen(argv[1], "wb") : NULL;
-    if (!out || !file) return {system_status};
-    for (long i = 0; i < rows; i++)
-        for (long j = 0; j < columns; j++) out[i * columns + j] = answer(i, j);
-    for (long j = 0; j < columns; j++)
-        for (long i = 0; i < rows; i++)
-            if (out[i * columns + j] != answer(i, j)) return {state_status};
-    if (fwrite(out, sizeof(int64_t), (size_t)(rows * columns), file) != (size_t)(rows * columns))
-        return {system_status};
-    return fclose(file) ? {system_status} : 0;
-}}
-"""
-_STATUS = {"type_status": 201, "state_status": 202, "system_status": 203}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +53,10 @@ class TabulatedFunction:
     @property
     def options(self) -> str:
         """How it was tabulated, in the words of the command line."""
-        return f"--function {self.function.name} --order {self.order} --operands {self.operands}"
+        return (
+            f"--function {self.function.name} --order {self.order} --operands {self.operands} "
+            f"--out-bits {self.out_bits}"
+        )
 
 
 def tabulate(
@@ -150,8 +100,8 @@ def tabulate(
     taken = bind_order(found, order, path)
     known = operands or _operands_of(found, path)
     check_widths(known.width_a, known.width_b, str(path))
-    compiler = _compiler()
-    raw = _called(path, found, known, taken, compiler, time_limit_s)
+    compiler = find_compiler()
+    raw = results_of(path, found, known, taken, compiler, time_limit_s)
     results = raw if taken is Order.AB else raw.T
     products = _decoded(results, known, out_bits, found, path)
     bits = out_bits or known.width_a + known.width_b
@@ -167,7 +117,7 @@ def tabulate(
         operands=known,
         operands_stated=operands is not None,
         out_bits=bits,
-        compiler=_version(compiler),
+        compiler=compiler_version(compiler),
     )
 
 
@@ -181,95 +131,6 @@ def _operands_of(function: Function, path: Path) -> Operands:
         )
     width_a, width_b, signed = named
     return Operands(width_a, width_b, signed, signed)
-
-
-def _compiler() -> tuple[str, ...]:
-    command = tuple(shlex.split(os.environ.get("CXX", ""))) or ("g++",)
-    if shutil.which(command[0]) is None:
-        raise MissingToolError(
-            f"{command[0]} is not installed; it is needed to compile functional models",
-            remedy="apt-get install g++, or name a compiler in the variable CXX",
-        )
-    return command
-
-
-def _version(compiler: tuple[str, ...]) -> str:
-    lines = run([*compiler, "--version"], limit_s=_COMPILER_LIMIT_S).output.splitlines()
-    return lines[0] if lines else shlex.join(compiler)
-
-
-def _called(
-    path: Path,
-    function: Function,
-    operands: Operands,
-    order: Order,
-    compiler: tuple[str, ...],
-    limit_s: float,
-) -> NDArray[np.int64]:
-    """Return the function's results, int64 [codes of the first operand, codes of the second]."""
-    ports = [(operands.width_a, operands.signed_a), (operands.width_b, operands.signed_b)]
-    first, second = ports if order is Order.AB else ports[::-1]
-    driver = _DRIVER.format(
-        function=function.name,
-        first_type=function.parameters[0][0],
-        second_type=function.parameters[1][0],
-        result_type=function.result,
-        first_bits=first[0],
-        first_signed=int(first[1]),
-        second_bits=second[0],
-        second_signed=int(second[1]),
-        **_STATUS,
-    )
-    language = "c" if path.suffix == ".c" else "c++"
-    with tempfile.TemporaryDirectory(prefix="rtlgrad-model-") as name:
-        folder = Path(name)
-        source = folder / f"driver.{language}"
-        source.write_text(driver)
-        flags = ["-x", language, "-O1", "-w", "-Dmain=rtlgrad_model_main", "-include"]
-        built = run(
-            [*compiler, *flags, path.resolve(), source, "-lm", "-o", folder / "driver"],
-            limit_s=_COMPILER_LIMIT_S,
-            cwd=folder,
-        )
-        if not built.ok:
-            raise ConfigError(
-                f"{path} does not compile",
-                got="nothing within the time limit" if built.timed_out else built.output[-2000:],
-                expected=f"a complete {language} source file that defines {function.name!r}",
-            )
-        done = run([folder / "driver", folder / "results"], limit_s=limit_s, cwd=folder)
-        _check_ending(done, function, path, limit_s)
-        results = np.fromfile(folder / "results", dtype=np.int64)
-    return results.reshape(1 << first[0], 1 << second[0])
-
-
-def _check_ending(done: Completed, function: Function, path: Path, limit_s: float) -> None:
-    what = f"{path}: function {function.name!r}"
-    if done.timed_out:
-        raise TimeLimitError(
-            f"{what} did not answer every pair of operands in {limit_s:g} s",
-            remedy="give it more time with --time-limit, if it ends at all",
-        )
-    if done.code == _STATUS["type_status"]:
-        raise ConfigError(
-            f"{what} has parameters that cannot hold the operands",
-            got=f"{function.result} {function.name}"
-            f"({', '.join(' '.join(parameter) for parameter in function.parameters)})",
-            expected="integer types at least as wide as the operands",
-            remedy="say the operands: --operands u8xu8",
-        )
-    if done.code == _STATUS["state_status"]:
-        raise SimulationError(
-            f"{what} answers differently when called again with the same operands",
-            expected="a result that depends on the operands alone",
-        )
-    code = done.code or 0
-    if code != 0:
-        raise SimulationError(
-            f"{what} did not survive being called with every pair of operands",
-            got=f"ended by signal {-code}" if code < 0 else f"ended with status {code}",
-            expected="a function that returns for all operands",
-        )
 
 
 def _decoded(

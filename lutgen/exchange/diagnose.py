@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..table import ProductTable
 
 PAIRS_UP_TO = 1 << 16
-"""Entries up to which mistakes are tried in pairs too: a second for 8 x 8 bits, hours for 12 x 12."""
+"""Entries up to which mistakes are tried in pairs too: about a second for 8 x 8 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,12 @@ def diagnose(
     view = _view(design)
     # A stored design is not explained by being itself.
     known = (design.table.id, found.id)
-    candidates = ((other.name, _view(other)) for other in others if other.table.id not in known)
+    shape = found.products.shape
+    candidates = (
+        (other.name, _view(other))
+        for other in others
+        if other.table.id not in known and other.table.products.shape in (shape, shape[::-1])
+    )
     products = found.products.astype(np.int64)
     result = _diagnosed(
         products,

@@ -12,12 +12,10 @@ from ...core.errors import ConfigError
 from ...core.files import sha256_bytes, write_atomic
 from ...core.names import pick
 from ..table import ProductTable
-from . import c_header
+from .detect import content, detected
 from .formats import Format, Matrix, by_code, decoded
 from .known_formats import FORMATS
 from .operands import Operands, Order, check_widths
-from .source_text import without_comments
-from .text import APPMULT_MARK, CSV_HEADER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,17 +53,6 @@ class TableFile:
         return f"--format {self.format} --order {self.order} --operands {self.operands}"
 
 
-def format_of(path: str | Path) -> Format:
-    """Return the format of a file that says itself which it is.
-
-    Raises:
-        ConfigError: it cannot be read, or does not say: the same bytes can be read as several
-            tables.
-    """
-    path = Path(path)
-    return _detected(path, _content(path))
-
-
 def read_file(
     path: str | Path,
     format: str | None = None,  # noqa: A002 - the word of the command line
@@ -92,8 +79,8 @@ def read_file(
             what was said does not fit the file.
     """
     path = Path(path)
-    data = _content(path)
-    chosen = _detected(path, data) if format is None else pick(FORMATS, format, kind="format")
+    data = content(path)
+    chosen = detected(path, data) if format is None else pick(FORMATS, format, kind="format")
     taken = _order(chosen, order, path)
     matrix = chosen.parse(data, path)
     operands = _operands(matrix, chosen, taken, signed, path)
@@ -190,33 +177,6 @@ def check_holds(chosen: Format, table: ProductTable, operands: Operands) -> None
             got=f"products from {table.products.min()} to {table.products.max()}",
             expected=f"{low} to {high}",
         )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}", got=error.strerror or error) from error
-
-
-def _detected(path: Path, data: bytes) -> Format:
-    if data.startswith(b"\x93NUMPY"):
-        return FORMATS["npy"]
-    text = data.decode(errors="replace")
-    if text.lstrip("\ufeff").partition("\n")[0].strip() == CSV_HEADER:
-        return FORMATS["csv"]
-    if any(line.startswith(APPMULT_MARK) for line in text.splitlines()):
-        return FORMATS["appmult"]
-    if path.suffix in (".h", ".hpp", ".cuh") and f"{c_header.ARRAY}" in without_comments(text):
-        return FORMATS["transaxx" if "__device__" in text else "adapt"]
-    raise ConfigError(
-        f"{path} does not say which format it has",
-        got=f"{len(data)} bytes",
-        expected="\n    ".join(
-            ["one of these, named:", *(f"{f.name}: {f.summary}" for f in FORMATS.values())]
-        ),
-        remedy="name the format with --format",
-    )
 
 
 def _order(chosen: Format, order: Order | str | None, path: Path) -> Order:

@@ -125,6 +125,7 @@ FAILS: list[tuple[str, str, type[RtlgradError], str]] = [
     ("int mul2u_X(int a, int b) { abort(); }", "mul2u_X", SimulationError, "signal 6"),
     ("int mul2u_X(int a, int b) { return a / b; }", "mul2u_X", SimulationError, "signal 8"),
     ("int mul2u_X(int a, int b) { exit(3); }", "mul2u_X", SimulationError, "status 3"),
+    ("int mul2u_X(int a, int b) { exit(0); }", "mul2u_X", SimulationError, "ended the program"),
     (
         "int mul2u_X(int a, int b) { static int n; return n++ & 7; }",
         "mul2u_X",
