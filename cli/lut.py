@@ -36,6 +36,7 @@ HEADINGS = (
     "bias",
     "area um2",
     "delay ps",
+    "power uW",
     "",
 )
 
@@ -181,6 +182,7 @@ def _row(outcome: Outcome) -> list[str]:
         number(metrics.bias, 1),
         number(cost.area_um2, 1),
         number(cost.delay_ps, 0),
+        number(cost.power_uw, 1),
         "" if outcome.reused else "new",
     ]
 

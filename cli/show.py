@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ..cosim.cost import Cost
     from ..cosim.interface import Port
     from ..lutgen.record import Characterization
 
@@ -84,9 +85,32 @@ def _cost_lines(made: Characterization) -> Iterator[tuple[str, str]]:
     cost = made.cost
     yield "area", _figure(cost.area_um2, 2, "um2", cost.absent.get("area_um2"))
     yield "delay", _figure(cost.delay_ps, 1, "ps", cost.absent.get("delay_ps"))
-    yield "power", _figure(cost.power_uw, 2, "uW", cost.absent.get("power_uw"))
+    yield "power", _figure(cost.power_uw, 2, "uW", cost.absent.get("power_uw")) + _conditions(cost)
+    yield from _energy_lines(cost)
     yield "cells", f"{sum(cost.cells.values())} of {cost.library}"
     yield "method", cost.method
+
+
+def _conditions(cost: Cost) -> str:
+    if cost.power_uw is None or cost.clock_mhz is None:
+        return ""
+    glitches = number(cost.power_glitch_aware_uw, 2)
+    return f" zero-delay, {glitches} uW glitch-aware, at {cost.clock_mhz:g} MHz; {cost.stimulus}"
+
+
+def _energy_lines(cost: Cost) -> Iterator[tuple[str, str]]:
+    if cost.energy_fj is None:
+        return
+    yield (
+        "energy",
+        (
+            f"{number(cost.energy_fj, 1)} fJ an operation zero-delay, "
+            f"{number(cost.energy_glitch_aware_fj, 1)} fJ glitch-aware; "
+            f"leakage {number(cost.leakage_nw, 1)} nW"
+        ),
+    )
+    if cost.netlist_proven:
+        yield "proof", "the mapped netlist computes the simulated table, for all operands"
 
 
 def _figure(value: float | None, digits: int, unit: str, reason: str | None) -> str:

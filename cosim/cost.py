@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import ConfigError
 from ..core.files import sha256_file
+from .gates.liberty import read_library
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +36,16 @@ class Cost:
 
     Attributes:
         area_um2: sum of the cells' areas.
-        delay_ps: longest path, as ABC reports it after mapping and sizing.
-        power_uw: power, at the conditions that ``method`` states.
+        delay_ps: longest path by static timing analysis of the mapped netlist.
+        power_uw: zero-delay power: changes of settled values, at ``clock_mhz``, plus leakage.
+        power_glitch_aware_uw: the same with glitches, every gate of unit delay.
+        energy_fj: zero-delay energy of one operation, without leakage.
+        energy_glitch_aware_fj: the same with glitches.
+        leakage_nw: static power.
+        clock_mhz: clock of the power figures, one operation a cycle; None without power.
+        stimulus: the operands of the power figures, with their number and seed.
+        netlist_proven: whether the netlist, evaluated exhaustively from the library's functions,
+            was compared with the simulated table and found equal.
         cells: cell type -> number of instances, in the mapped netlist.
         library: name of the cell library.
         library_sha256: hash of the Liberty file.
@@ -53,28 +61,23 @@ class Cost:
     library_sha256: str
     method: str
     absent: Mapping[str, str] = field(default_factory=dict)
+    power_glitch_aware_uw: float | None = None
+    energy_fj: float | None = None
+    energy_glitch_aware_fj: float | None = None
+    leakage_nw: float | None = None
+    clock_mhz: float | None = None
+    stimulus: str = ""
+    netlist_proven: bool = False
 
 
 def cell_library(path: Path | None = None) -> CellLibrary:
-    """Open a Liberty file, by default the one that the project ships.
+    """Open a Liberty file, plain or gzipped; by default the one that the project ships.
 
     Raises:
-        ConfigError: it is missing, or is not a Liberty library with cells.
+        ConfigError: it is missing, is no Liberty library, or cannot serve; gives the reason.
+        MissingToolError: the package liberty-parser is not installed.
     """
     path = path or SHIPPED_LIBRARY
-    try:
-        text = path.read_text(errors="replace")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the cell library {path}",
-            got=error.strerror,
-            expected="a Liberty file (.lib)",
-            remedy="check the path given by LIBERTY= or --liberty",
-        ) from error
-    if "library" not in text or "cell" not in text:
-        raise ConfigError(
-            f"{path} is not a cell library",
-            got="no 'library' group with cells",
-            expected="a Liberty file (.lib), uncompressed",
-        )
+    if path != SHIPPED_LIBRARY:
+        read_library(path)
     return CellLibrary(path=path, name=path.stem, sha256=sha256_file(path))

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import DesignError, UnknownOutputError
+from ..core.errors import ConfigError, DesignError, UnknownOutputError
 from .cost import CellLibrary, Cost
+from .gates.adders import full_adder, full_adder_commands, full_adder_verilog
+from .gates.evaluate import netlist_codes
+from .gates.liberty import liberty_text, read_library
+from .gates.netlist import read_netlist
+from .gates.power import estimate_power
+from .gates.timing import analyse_timing
 from .process import run
 from .sources import LINE_MARKER
 from .tools import package_version, require_package
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .design import Design
+    from .gates.library import Library
 
 SCRIPT = Path(__file__).parent / "cells" / "abc.script"
-POWER_ABSENT = "power is not estimated by this version"
 _LIMIT_S = 300.0
-_DELAY = re.compile(r"Delay =\s*([\d.]+) ps")
+_FIGURES = (
+    "area_um2",
+    "delay_ps",
+    "power_uw",
+    "power_glitch_aware_uw",
+    "energy_fj",
+    "energy_glitch_aware_fj",
+    "leakage_nw",
+)
 # A row of the solver's table: the name, the value in decimal, hexadecimal and binary.
 _SOLUTION = re.compile(r"^\\(\S+)\s+\S+\s+\S+\s+([01]+)$", re.MULTILINE)
 _FILE = "rtlgrad_source_"
@@ -34,13 +53,16 @@ class Synthesis:
     """What synthesis found out about a design that it did not refuse.
 
     Attributes:
-        cost: area and delay; None with the reason where Yosys or ABC could not give them.
+        cost: area, delay and power; None with the reason where they could not be had.
         proven: whether it was proven that the design keeps no state and that no output bit is X
             for any operands. Not so if Yosys cannot read the text, or the solver gave up.
+        codes: output codes of the mapped netlist for all operand codes, uint64 [2^wa, 2^wb];
+            None if there is no mapped netlist.
     """
 
     cost: Cost
     proven: bool
+    codes: NDArray[np.uint64] | None = None
 
 
 def synthesize(design: Design, library: CellLibrary) -> Synthesis:
@@ -60,8 +82,9 @@ def synthesize(design: Design, library: CellLibrary) -> Synthesis:
         source = folder / "design.sv"
         text, names = _numbered(design.sources.text)
         source.write_text(text, encoding="utf-8")
-        # Yosys' commands and ABC's take no blanks in file names.
-        shutil.copyfile(library.path, folder / "cells.lib")
+        # Yosys' commands and ABC's take no blanks in file names, and no compressed libraries.
+        (folder / "cells.lib").write_text(liberty_text(library.path), encoding="utf-8")
+        cells = read_library(library.path)
         shutil.copyfile(SCRIPT, folder / "abc.script")
         job = folder / "job.json"
         job.write_text(
@@ -71,6 +94,7 @@ def synthesize(design: Design, library: CellLibrary) -> Synthesis:
                     "top": design.interface.module,
                     "out": design.interface.out.name,
                     "overrides": dict(design.reference.overrides),
+                    "adders": _adder_commands(cells, folder),
                     "liberty": "cells.lib",
                     "script": "abc.script",
                     "folder": ".",
@@ -83,11 +107,13 @@ def synthesize(design: Design, library: CellLibrary) -> Synthesis:
             "rtlgrad.cosim.synthesis_process",
             job,
         ]
-        done = run(command, limit_s=_LIMIT_S, cwd=folder)
+        # Yosys keeps converted libraries in TMPDIR, by path: ours are all called cells.lib.
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        done = run(command, limit_s=_LIMIT_S, cwd=folder, env=environment)
         _check_structure(design, folder, names)
         proven = _check_unknowns(design, folder)
-        if (folder / "stat.json").exists():
-            return Synthesis(_read_cost(folder, library), proven)
+        if (folder / "netlist.json").exists():
+            return _measured(design, folder, library, cells, proven)
         if done.timed_out:
             reason = f"synthesis did not end within {_LIMIT_S:.0f} s"
         else:
@@ -96,8 +122,22 @@ def synthesize(design: Design, library: CellLibrary) -> Synthesis:
 
 
 def method() -> str:
-    """Name the tools and the script that the figures come from."""
-    return f"Yosys (pyosys {package_version('pyosys') or 'absent'}) synth, ABC map and stime"
+    """Name the tools that the figures come from."""
+    return (
+        f"Yosys (pyosys {package_version('pyosys') or 'absent'}) synth with full adders, ABC &nf; "
+        "delay: static timing of the mapped netlist"
+    )
+
+
+def _adder_commands(cells: Library, folder: Path) -> list[str]:
+    """Return the commands that put the library's full adders in; none if it has none."""
+    adder = full_adder(cells)
+    if adder is None:
+        return []
+    declaration, techmap = full_adder_verilog(adder)
+    (folder / "adder.v").write_text(declaration)
+    (folder / "adder_map.v").write_text(techmap)
+    return full_adder_commands("adder.v", "adder_map.v")
 
 
 def _numbered(text: str) -> tuple[str, list[str]]:
@@ -183,32 +223,43 @@ def _reason(output: str, names: list[str]) -> str:
 
 
 def _no_cost(library: CellLibrary, reason: str) -> Cost:
-    absent = {"area_um2": reason, "delay_ps": reason, "power_uw": POWER_ABSENT}
+    absent = dict.fromkeys(_FIGURES, reason)
     return Cost(None, None, None, {}, library.name, library.sha256, method(), absent)
 
 
-def _read_cost(folder: Path, library: CellLibrary) -> Cost:
-    # Yosys leaves the totals out where nothing was left to count: wires and constants only.
-    design = json.loads((folder / "stat.json").read_text()).get("design", {})
-    counts = design.get("num_cells_by_type", {})
-    cells = {str(kind): int(count) for kind, count in counts.items()}
-    unmapped = sorted(kind for kind in cells if kind.startswith("$"))
-    absent = {"power_uw": POWER_ABSENT}
-    area: float | None = float(design["area"]) if "area" in design else 0.0
-    if cells and "area" not in design:
-        area = None
+def _measured(
+    design: Design, folder: Path, library: CellLibrary, cells: Library, proven: bool
+) -> Synthesis:
+    """Measure the mapped netlist, and evaluate it for all operands."""
+    try:
+        netlist = read_netlist(folder / "netlist.json", cells)
+    except ConfigError as error:
+        return Synthesis(_no_cost(library, error.what), proven)
+    power = estimate_power(netlist, design.interface)
+    timing = analyse_timing(netlist)
+    absent = {}
+    if timing is None:
+        absent["delay_ps"] = "the library states no delays"
+    area = netlist.area_um2 if netlist.area_um2 or not netlist.instances else None
+    if area is None:
         absent["area_um2"] = "the library states no areas"
-    if unmapped:
-        area = None
-        absent["area_um2"] = f"the library has no cell for {', '.join(unmapped)}"
-    delay = _delay_ps(folder / "abc.txt", bool(cells))
-    if delay is None:
-        absent["delay_ps"] = "ABC reported no delay"
-    return Cost(area, delay, None, cells, library.name, library.sha256, method(), absent)
-
-
-def _delay_ps(path: Path, has_cells: bool) -> float | None:
-    if not has_cells:
-        return 0.0  # wires and constants only
-    found = _DELAY.findall(path.read_text(errors="replace")) if path.exists() else []
-    return float(found[-1]) if found else None
+    if power.leakage_nw is None:
+        absent["leakage_nw"] = "the library states no leakage"
+    counts = Counter(instance.cell.name for instance in netlist.instances)
+    cost = Cost(
+        area_um2=area,
+        delay_ps=None if timing is None else timing.delay_ps,
+        power_uw=power.power_zero_delay_uw,
+        cells=dict(sorted(counts.items())),
+        library=library.name,
+        library_sha256=library.sha256,
+        method=f"{method()}; power: {power.method}, at {power.voltage_v:g} V",
+        absent=absent,
+        power_glitch_aware_uw=power.power_glitch_aware_uw,
+        energy_fj=power.energy_zero_delay_fj,
+        energy_glitch_aware_fj=power.energy_glitch_aware_fj,
+        leakage_nw=power.leakage_nw,
+        clock_mhz=power.clock_mhz,
+        stimulus=f"{power.stimulus}, {power.pairs} pairs, seed {power.seed}",
+    )
+    return Synthesis(cost, proven, netlist_codes(netlist, design.interface))

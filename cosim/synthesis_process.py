@@ -2,7 +2,8 @@
 
 Yosys ends its process when it meets an error, and its ABC writes to standard output; so it
 never runs in ours. JOB is a JSON file with ``source``, ``top``, ``out``, ``overrides``,
-``liberty``, ``script`` and ``folder``; the results are files in that folder.
+``adders`` (commands that put full adders in), ``liberty``, ``script`` and ``folder``; the
+results are files in that folder.
 """
 
 from __future__ import annotations
@@ -33,14 +34,19 @@ def cost_commands(job: dict[str, object]) -> list[str]:
         "design -save read",
         "synth -flatten -noabc",
         f"tee -q -o {folder}/loops.txt check",
-        # ABC reports the delay of its result in its own output.
-        f"tee -q -o {folder}/abc.txt abc -liberty {job['liberty']} -script {job['script']}",
+        *[str(command) for command in _list(job["adders"])],
+        f"abc -liberty {job['liberty']} -script {job['script']}",
         "opt_clean -purge",
         f"tee -q -o {folder}/stat.json stat -json -liberty {job['liberty']}",
         f"write_json {folder}/netlist.json",
         "design -load read",
         "memory",
     ]
+
+
+def _list(value: object) -> list[object]:
+    assert isinstance(value, list)
+    return value
 
 
 def proof_command(job: dict[str, object]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import RtlgradError
 from ..cosim.cost import CellLibrary, cell_library
 from ..cosim.design import Design, DesignReference, check_unique, read_design
+from ..cosim.gates.evaluate import prove_equal
 from ..cosim.lanes import testbench_hash
 from ..cosim.lint import LintReport, lint
 from ..cosim.process import worker_pool
@@ -189,9 +190,13 @@ def _conclude(
     """Put a design's results together and keep them."""
     try:
         # What synthesis finds wrong with the structure explains more than the sweep's symptom.
-        cost = synthesis.result().cost
+        found = synthesis.result()
+        cost = found.cost
         if isinstance(products, RtlgradError):
             raise products
+        if found.codes is not None:
+            prove_equal(found.codes, products, design.interface)
+            cost = replace(cost, netlist_proven=True)
         made = assemble(design, report, products, cost, settings.library)
     except RtlgradError as error:
         return Outcome(design.reference, error=error)

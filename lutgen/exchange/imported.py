@@ -10,6 +10,7 @@ the rules in the record read accordingly.
 from __future__ import annotations
 
 import datetime
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ...core.errors import ConfigError, RtlgradError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FRONT_END = "import:"
 """What the front end of every imported record begins with."""
 NO_CIRCUIT = "imported table: no circuit"
+_FIGURES = tuple(figure.name for figure in fields(Cost) if figure.type == "float | None")
 _UNPROVEN = "imported table: nothing shows that a circuit computes it; compare with rtlgrad check"
 
 
@@ -183,7 +185,7 @@ def _characterization(
             library="none",
             library_sha256="",
             method=NO_CIRCUIT,
-            absent=dict.fromkeys(("area_um2", "delay_ps", "power_uw"), NO_CIRCUIT),
+            absent=dict.fromkeys(_FIGURES, NO_CIRCUIT),
         ),
         provenance=Provenance(
             sources=sources,

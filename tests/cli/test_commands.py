@@ -231,7 +231,7 @@ def test_a_liberty_file_that_is_none(
     (tmp_path / "not.lib").write_text("hello")
     code, _, err = invoke("lut", "good", "--liberty", tmp_path / "not.lib")
     assert code == 1
-    assert "not a cell library" in err
+    assert "cannot serve as cell library" in err
     code, _, err = invoke("lut", "good", "--liberty", tmp_path / "absent.lib")
     assert code == 1
     assert "absent.lib" in err

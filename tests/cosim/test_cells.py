@@ -198,5 +198,5 @@ def test_a_library_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the cell library"):
         cell_library(tmp_path / "absent.lib")
     (tmp_path / "other.lib").write_text("hello")
-    with pytest.raises(ConfigError, match="is not a cell library"):
+    with pytest.raises(ConfigError, match="cannot serve as cell library"):
         cell_library(tmp_path / "other.lib")

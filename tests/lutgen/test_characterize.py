@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from rtlgrad.core.errors import ConfigError, DesignError
+from rtlgrad.core.errors import ConfigError, DesignError, SimulationError
 from rtlgrad.cosim.cost import SHIPPED_LIBRARY, cell_library
 from rtlgrad.cosim.design import references
 from rtlgrad.lutgen import characterize as pipeline
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from rtlgrad.cosim.cost import CellLibrary
     from rtlgrad.cosim.design import Design
+    from rtlgrad.cosim.synthesis import Synthesis
 
 TEXT = (
     '`include "step.vh"\n'
@@ -315,3 +317,48 @@ def test_the_record_says_where_the_table_comes_from(rtl_outcomes: Mapping[str, O
     assert made.interface.parameters == {"K": 6}
     assert len(made.provenance.sources) == 1
     assert made.provenance.sources[0].path.endswith("rtl/mul8u_drum.v")
+
+
+def test_every_netlist_of_rtl_is_proven_and_has_all_figures(
+    rtl_outcomes: Mapping[str, Outcome],
+) -> None:
+    for name, outcome in rtl_outcomes.items():
+        assert outcome.characterization is not None, name
+        cost = outcome.characterization.cost
+        assert cost.netlist_proven, name
+        assert not cost.absent, name
+        assert cost.power_uw is not None
+        assert cost.power_glitch_aware_uw is not None
+        assert cost.power_glitch_aware_uw >= cost.power_uw > 0
+
+
+def test_less_hardware_takes_less_of_everything(rtl_outcomes: Mapping[str, Outcome]) -> None:
+    # Truncated arrays of one structure, from more columns to fewer.
+    costs = []
+    for name in ("mul8u_trunc4", "mul8u_trunc6", "mul8u_trunc8"):
+        made = rtl_outcomes[name].characterization
+        assert made is not None
+        costs.append(made.cost)
+    for figure in ("area_um2", "power_uw", "leakage_nw", "energy_fj"):
+        values = [getattr(cost, figure) for cost in costs]
+        assert values == sorted(values, reverse=True), figure
+
+
+def test_a_netlist_that_computes_something_else_is_an_error(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = pipeline.synthesize
+
+    def wrong(design: Design, library: CellLibrary) -> Synthesis:
+        found = right(design, library)
+        assert found.codes is not None
+        codes = found.codes.copy()
+        codes[3, 9] ^= np.uint64(1)
+        return dataclasses.replace(found, codes=codes)
+
+    monkeypatch.setattr(pipeline, "synthesize", wrong)
+    outcomes = again(copy, force=True)
+    assert all(isinstance(outcome.error, SimulationError) for outcome in outcomes)
+    assert "a=3 b=9" in str(outcomes[0].error)
+    # What was stored before stays.
+    assert load(copy / "tables" / "one").cost.netlist_proven

@@ -61,8 +61,11 @@ def test_an_imported_table_is_a_design_without_a_circuit(
     record = json.loads(printed)
     assert record["interface"]["front_end"] == "import:csv"
     assert record["interface"]["order_from"] == "declaration"
-    assert record["cost"]["area_um2"] is None
-    assert record["cost"]["absent"]["power_uw"] == "imported table: no circuit"
+    for figure in ("area_um2", "delay_ps", "power_uw"):
+        assert record["cost"][figure] is None
+        assert record["cost"]["absent"][figure] == "imported table: no circuit"
+    unknown = {name for name, figure in record["cost"].items() if figure is None}
+    assert unknown == set(record["cost"]["absent"])
     assert "imported with --format csv --order ab --operands u4xu4" in record["warnings"]
     made = load(Path("out/luts/skew"))
     assert json.loads(json.dumps(to_record(made))) == record
