@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import sys
 import tempfile
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import InterfaceError
+from ...core.errors import InterfaceError, RtlgradError
+from ...core.files import cache_folder, write_atomic
 from ..sources import LINE_MARKER
-from ..tools import missing_package
+from ..tools import missing_package, package_version
 from .constants import evaluate
 from .declaration import CannotReadError, ModuleDeclaration, PortDeclaration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_TABLES = "parsetab.py"
 _DIRECTIONS = {"Input": "input", "Output": "output", "Inout": "inout"}
 
 
@@ -64,16 +68,38 @@ class PyverilogUnit:
 
 @cache
 def _parser() -> Any:
-    # Building the parser's tables takes about a second and drops a file in its output folder:
-    # once per process, in a folder that vanishes.
+    # Building the parser's tables takes most of a second: they are kept in the user's cache.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version file open
             from pyverilog.vparser.parser import VerilogParser
     except ImportError as error:
         raise missing_package("pyverilog") from error
+    kept = cache_folder() / f"pyverilog-{package_version('pyverilog')}"
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        return VerilogParser(outputdir=folder, debug=False)
+        try:
+            with _importable(kept):
+                parser = VerilogParser(outputdir=folder, debug=False)
+        except Exception:  # whatever a damaged table file may raise when it is imported
+            parser = VerilogParser(outputdir=folder, debug=False)
+        made = Path(folder) / _TABLES
+        if made.exists():
+            with contextlib.suppress(RtlgradError):  # a cache that cannot be written is no cache
+                write_atomic(kept / _TABLES, made.read_bytes())
+    return parser
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    # The parser generator looks for its tables as a module in the parser's own package.
+    import pyverilog.vparser as package
+
+    package.__path__.append(str(folder))
+    try:
+        yield
+    finally:
+        package.__path__.remove(str(folder))
+        sys.modules.pop("pyverilog.vparser.parsetab", None)
 
 
 def _parse(text: str) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from rtlgrad.core.errors import InterfaceError, VerilogError
 from rtlgrad.cosim.design import read_design, references, verilog_files
-from rtlgrad.cosim.frontend import read
+from rtlgrad.cosim.frontend import pyverilog_reader, read
 from rtlgrad.cosim.frontend.declaration import CannotReadError
 from rtlgrad.cosim.frontend.pyslang_reader import PyslangUnit
 from rtlgrad.cosim.frontend.pyverilog_reader import PyverilogUnit
@@ -407,3 +407,22 @@ def test_a_front_end_that_misreads_a_sign_is_overruled(monkeypatch: pytest.Monke
     found = read.read_module(text, Path("m.v"), top=None, overrides={})
     assert found.front_end == "pyslang"
     assert [port.signed for port in found.declaration.ports] == [True, True, False]
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"garbage(", b"_tabversion = '0'\n"])
+def test_the_parser_s_kept_tables_are_only_a_short_cut(
+    kept: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RTLGRAD_CACHE", str(tmp_path))
+    text = "module m(input [3:0] A, input [3:0] B, output [7:0] O); endmodule"
+    pyverilog_reader._parser.cache_clear()
+    try:
+        fresh = PyverilogUnit(text).declare("m", {})
+        (tables,) = tmp_path.rglob("parsetab.py")
+        if kept is not None:
+            tables.write_bytes(kept)
+        pyverilog_reader._parser.cache_clear()
+        assert PyverilogUnit(text).declare("m", {}) == fresh
+        assert tables.stat().st_size > 1000  # damaged ones are replaced
+    finally:
+        pyverilog_reader._parser.cache_clear()
