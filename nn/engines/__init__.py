@@ -8,6 +8,7 @@ from .registry import (
     get_engine,
     resolve_engine,
 )
+from .routes import Route, Workload
 from .types import Availability, Conv2dGeometry, Engine, LookupTable
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Engine",
     "EngineFallbackWarning",
     "LookupTable",
+    "Route",
+    "Workload",
     "check_accumulator",
     "check_engine_name",
     "correction_bound",

@@ -1,8 +1,11 @@
 """Compiles the native engine on first use, into the user's cache.
 
-A built library is keyed by its source, its flags, the compiler's version and the machine, so a
+One source per instruction set is compiled with that set's flags, so that the library serves every
+CPU of its kind; which kernels run is decided at run time (`isa.choose_isa`).
+
+A built library is keyed by its sources, its flags, the compiler's version and the machine, so a
 change of any of them makes a new one and an old one is never loaded by mistake. Processes may
-build at the same time: each compiles under a name of its own, and the last rename wins with
+build at the same time: each compiles in a folder of its own, and the last rename wins with
 identical content.
 """
 
@@ -14,23 +17,26 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import MissingToolError, ToolFailedError
 from ...core.files import cache_folder, sha256_bytes, unwritable
+from .isa import Isa, possible_isas
 
 FLAGS = (
     "-std=c++17",
     "-O3",
     "-fPIC",
-    "-shared",
     "-pthread",
     "-fvisibility=hidden",
     # Vector types never cross the library's boundary, so how they would be passed is of no account.
     "-Wno-psabi",
 )
-SOURCE = Path(__file__).with_name("table_conv.cpp")
+FOLDER = Path(__file__).parent
+COMMON = ("table_conv.cpp", "table_pack.cpp", "table_routes.cpp")
+HEADERS = ("table_conv.h", "kernels.h", "kernels_common.h")
 _TIME_LIMIT_S = 300
 
 
@@ -66,39 +72,71 @@ def find_compiler() -> Compiler:
     return Compiler(command, answer.splitlines()[0] if answer else "")
 
 
-def build_library(source: Path = SOURCE) -> Path:
-    """Return the shared library made from ``source``, compiling it unless the cache has it.
+def build_library() -> Path:
+    """Return the shared library of the native engine, compiling it unless the cache has it.
+
+    It holds the kernels of every instruction set that this kind of machine may have and the
+    compiler knows; which of them run is decided when they are called.
 
     Raises:
         MissingToolError: no compiler.
-        ToolFailedError: the compiler rejects the source; its message is in the error.
+        ToolFailedError: the compiler rejects a source; its message is in the error.
         ConfigError: the cache cannot be written.
     """
     compiler = find_compiler()
-    text = source.read_bytes()
-    facts = "\n".join([*FLAGS, *compiler.command, compiler.version, platform.machine()])
-    key = sha256_bytes(facts.encode() + b"\0" + text)[:24]
-    library = cache_folder() / "native" / f"{source.stem}-{key}.so"
+    isas = possible_isas()
+    library = cache_folder() / "native" / f"table_conv-{_key(compiler, isas)}.so"
     if library.exists():
         return library
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{library.stem}.", suffix=".so", dir=library.parent
-        )
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as scratch:
+            made = _compile(compiler, isas, Path(scratch))
+            made.chmod(0o755)
+            made.replace(library)
     except OSError as error:
         raise unwritable(library, error) from error
-    os.close(handle)
-    scratch = Path(name)
-    try:
-        _run([*compiler.command, *FLAGS, str(source), "-o", name])
-        scratch.chmod(0o755)
-        scratch.replace(library)
-    except OSError as error:
-        raise unwritable(library, error) from error
-    finally:
-        scratch.unlink(missing_ok=True)
     return library
+
+
+def _key(compiler: Compiler, isas: tuple[Isa, ...]) -> str:
+    sources = [*COMMON, *HEADERS, *(isa.source for isa in isas)]
+    facts = [*FLAGS, *compiler.command, compiler.version, platform.machine()]
+    for isa in isas:
+        facts += [isa.name, *isa.flags]
+    content = [sha256_bytes((FOLDER / name).read_bytes()) for name in sources]
+    return sha256_bytes("\n".join([*facts, *content]).encode())[:24]
+
+
+def _compile(compiler: Compiler, isas: tuple[Isa, ...], scratch: Path) -> Path:
+    known = [isa for isa in isas if _knows(compiler, isa)]
+    macros = tuple(f"-D{isa.macro}" for isa in known if isa.macro is not None)
+    units = [(name, macros) for name in COMMON]
+    units += [(isa.source, (*macros, *isa.flags)) for isa in known]
+
+    def compile_one(unit: tuple[str, tuple[str, ...]]) -> str:
+        name, more = unit
+        target = str(scratch / f"{name}.o")
+        _run([*compiler.command, *FLAGS, *more, "-c", str(FOLDER / name), "-o", target])
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        objects = list(pool.map(compile_one, units))
+    library = scratch / "library.so"
+    _run([*compiler.command, *FLAGS, "-shared", *objects, "-o", str(library)])
+    return library
+
+
+def _knows(compiler: Compiler, isa: Isa) -> bool:
+    """Say whether the compiler takes the flags of an instruction set; none are always known."""
+    if not isa.flags:
+        return True
+    command = [*compiler.command, *isa.flags, "-fsyntax-only", "-x", "c++", os.devnull]
+    try:
+        _run(command)
+    except ToolFailedError:
+        return False
+    return True
 
 
 def _run(command: list[str]) -> str:

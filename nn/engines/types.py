@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
+from .plane_layout import PlaneLayout, plane_layout, residual_layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,11 +135,21 @@ class LookupTable:
 
     @cached_property
     def compact(self) -> NDArray[np.uint16] | None:
-        """``products - limits[0]`` as uint16 [2^wa, 2^wb], or None if the range is too wide."""
+        """``columns - limits[0]`` as uint16 [2^wb, 2^wa], or None if the range is too wide."""
         low, high = self.limits
         if high - low > np.iinfo(np.uint16).max:
             return None
-        return (self.products.astype(np.int64) - low).astype(np.uint16)
+        return (self.columns.astype(np.int64) - low).astype(np.uint16)
+
+    @cached_property
+    def planes(self) -> PlaneLayout | None:
+        """The table as byte planes, or None if it has more than 256 rows."""
+        return plane_layout(self.products)
+
+    @cached_property
+    def residual(self) -> PlaneLayout | None:
+        """The table as exact products and at most one byte plane, or None if it is not so."""
+        return residual_layout(self.products)
 
     @cached_property
     def column_limits(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

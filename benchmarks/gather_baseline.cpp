@@ -1,0 +1,30 @@
+// The yardstick: a table GEMM by AVX2 gathers, as AdaPT's paper describes its CPU engine (Danopoulos
+// et al., IEEE TCAD 2023): int32 table rows, eight look-ups per gather, sums in registers. Written
+// here from that description, with 32 positions at a time and no packing inside.
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+// out[m][n] = sum over k of rows[w[m][k]][x[k][n]]; positions a multiple of 32.
+extern "C" void gather_gemm(const int32_t* rows, const uint8_t* w, const uint8_t* x, int32_t* out,
+                            int64_t outputs, int64_t taps, int64_t positions) {
+    for (int64_t n = 0; n < positions; n += 32) {
+        for (int64_t m = 0; m < outputs; ++m) {
+            __m256i sum[4] = {};
+            for (int64_t k = 0; k < taps; ++k) {
+                const int* row = rows + 256 * w[m * taps + k];
+                for (int v = 0; v < 4; ++v) {
+                    const uint8_t* from = x + k * positions + n + 8 * v;
+                    const __m256i at =
+                        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+                    sum[v] = _mm256_add_epi32(sum[v], _mm256_i32gather_epi32(row, at, 4));
+                }
+            }
+            for (int v = 0; v < 4; ++v) {
+                auto* to = reinterpret_cast<__m256i*>(out + m * positions + n + 8 * v);
+                _mm256_storeu_si256(to, sum[v]);
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+"""The AVX2-gather baseline, compiled for one run of the benchmark."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rtlgrad.nn.engines.isa import ISAS
+from rtlgrad.nn.engines.native import current_isa
+from rtlgrad.nn.engines.native_build import find_compiler
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SOURCE = Path(__file__).with_name("gather_baseline.cpp")
+
+
+def runs_here() -> bool:
+    """Say whether the baseline can run: on x86-64 with AVX2."""
+    return ISAS["avx2"].may_run_on(platform.machine()) and current_isa().name != "portable"
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "gather_baseline.so"
+        command = [*find_compiler().command, "-std=c++17", "-O3", "-mavx2", "-fPIC", "-shared"]
+        subprocess.run([*command, str(SOURCE), "-o", str(target)], check=True)
+        return ctypes.CDLL(str(target))
+
+
+def gather_gemm(
+    columns: NDArray[np.int32], w: NDArray[np.uint8], x: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    """Return ``out[m, n] = sum_k columns[w[m, k], x[k, n]]`` by one thread.
+
+    Args:
+        columns: int32 [256, 256], the transposed table.
+        w: weight codes [M, K].
+        x: activation codes [K, N], N a multiple of 32.
+    """
+    out = np.empty((w.shape[0], x.shape[1]), dtype=np.int32)
+    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (columns, w, x, out)]
+    sizes = [ctypes.c_int64(size) for size in (*w.shape, x.shape[1])]
+    _library().gather_gemm(*addresses, *sizes)
+    return out

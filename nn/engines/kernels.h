@@ -1,0 +1,110 @@
+// The inner loops that exist once per instruction set. A kernels_*.cpp fills one Kernels.
+//
+// The sources of kernels use no library template or inline function of external linkage: the
+// linker would keep one copy of it, possibly the one compiled for instructions this CPU lacks.
+#pragma once
+
+#include <cstdint>
+
+namespace rtlgrad {
+
+// acc[n][lanes] += sum over taps of x[tap][codes[tap * stride + n]][lanes].
+// Entries of 2 bytes lie in x in the order of `lane_of`.
+struct ExpandedJob {
+    const void* x;       // [taps][side][lanes]
+    const void* codes;   // one or two bytes each
+    int64_t side, stride, taps, positions, lanes;  // lanes: 16, 32 or 64
+    bool narrow;         // codes take one byte
+    uint32_t* acc;       // [positions][lanes]
+};
+
+// x[a][lane] = columns[weights[lane]][a] for one tap; lanes beyond `outputs` may hold anything.
+struct ExpandJob {
+    const void* columns;      // [side_b][side]
+    const uint16_t* weights;  // [outputs]
+    int64_t side, outputs, lanes;
+    void* x;                  // [side][lanes]
+};
+
+// acc[n] += sum over taps of columns[weights[tap]][codes[tap * stride + n]].
+struct RowsJob {
+    const int32_t* columns;   // [side_b][side]
+    const uint16_t* weights;  // [taps]
+    const void* codes;
+    int64_t side, stride, taps, positions;
+    bool narrow;
+    uint32_t* acc;
+};
+
+// acc[i] += sum over taps k and planes p of unit * 256^p * planes[weights[k]][p][codes[at[k] + i]],
+// i in the order of `order64`.
+struct PlanesJob {
+    const uint8_t* planes;    // [side_b][count][256]
+    const uint16_t* weights;  // [taps]
+    const uint8_t* codes;
+    const int64_t* at;        // [taps], where a tap's codes begin
+    int64_t count, taps, vectors;  // vectors of 64 positions
+    uint32_t unit;
+    uint32_t* acc;            // [vectors][64]
+};
+
+// acc[m][i] += sum over taps of slopes[m][tap] * quads[tap][i], i in the order of `order64`.
+struct DotsJob {
+    const int8_t* slopes;  // [outputs][taps]
+    const uint8_t* quads;  // [taps / 4][vectors * 64][4]
+    int64_t taps;          // a multiple of 4
+    int64_t outputs, vectors;
+    int64_t acc_stride;
+    uint32_t* acc;         // [outputs][acc_stride]
+};
+
+struct FinishJob {
+    uint32_t* acc;         // [vectors][64]
+    const uint32_t* sums;  // [vectors][64] in the order of acc, or null for zeros
+    int64_t vectors;
+    uint32_t scale, common, constant;
+};
+
+// For each tap: rows of `bytes` bytes, `pitch` apart in from + shifts[tap], one behind the other in
+// to + tap * stride. May write up to 63 bytes beyond a tap's last row and read as many beyond each.
+struct WindowsJob {
+    uint8_t* to;
+    int64_t stride;
+    const uint8_t* from;
+    const int64_t* shifts;  // [taps]
+    int64_t taps, pitch, rows, bytes;
+};
+
+struct Kernels {
+    const char* name;
+
+    void (*copy_windows)(const WindowsJob& job);
+    // to[k * stride + n] = from[n * pitch + k] & mask, of bytes.
+    void (*transpose)(uint8_t* to, int64_t stride, const uint8_t* from, int64_t pitch, int64_t rows,
+                      int64_t columns, uint8_t mask);
+
+    void (*expand16)(const ExpandJob& job);
+    void (*expand32)(const ExpandJob& job);
+    void (*expanded16)(const ExpandedJob& job);
+    void (*expanded32)(const ExpandedJob& job);
+    void (*rows)(const RowsJob& job);
+
+    // Null unless the instruction set has byte permutations and byte dot products.
+    void (*planes)(const PlanesJob& job);
+    void (*dots)(const DotsJob& job);
+    // quads[k / 4][order64 of n][k % 4] = codes[k * stride + n] ^ flip, for taps a multiple of 4.
+    void (*quads)(uint8_t* quads, const uint8_t* codes, int64_t stride, int64_t taps,
+                  int64_t vectors, uint8_t flip);
+    // acc <- scale * (acc + common * sums) + constant, in natural order.
+    void (*finish)(const FinishJob& job);
+};
+
+extern const Kernels kPortableKernels;
+#if defined(RTLGRAD_HAS_AVX2)
+extern const Kernels kAvx2Kernels;
+#endif
+#if defined(RTLGRAD_HAS_VBMI)
+extern const Kernels kVbmiKernels;
+#endif
+
+}  // namespace rtlgrad

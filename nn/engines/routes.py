@@ -1,0 +1,209 @@
+"""Which route of the native engine a layer takes, and why.
+
+A route is a way to add up table entries (table_routes.cpp). The router estimates the time of each
+route that can serve the table on the instruction set at hand, and takes the least. The estimate
+is deliberately simple: nanoseconds per product, plus what a route does once per weight or fills
+in vain. Its figures are measured (docs/performance.md); they decide nothing but speed, as all
+routes give the same sums.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ...core.errors import EngineError
+from ...core.names import pick
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .isa import Isa
+    from .plane_layout import PlaneLayout
+    from .types import LookupTable
+
+VARIABLE = "RTLGRAD_ROUTE"
+"""The environment variable that names the route to take; unset or empty: the estimate's."""
+
+
+class Route(StrEnum):
+    """A way to add up table entries."""
+
+    ROWS = "rows"
+    """One weight's table column at a time, applied to many positions."""
+    EXPANDED = "expanded"
+    """Table rows laid out for many weights at a time, added position by position."""
+    PLANES = "planes"
+    """Byte planes of a weight's column, looked up in registers for 64 positions at a time."""
+    RESIDUAL = "residual"
+    """Exact products by dot products of bytes, and the rest by at most one plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The size of one call.
+
+    Attributes:
+        outputs: per group.
+        taps: products per output.
+        positions: outputs per channel, over all images.
+        groups: channel groups.
+    """
+
+    outputs: int
+    taps: int
+    positions: int
+    groups: int = 1
+
+    @property
+    def products(self) -> int:
+        """Products of all groups."""
+        return self.outputs * self.taps * self.positions * self.groups
+
+    def __str__(self) -> str:
+        shape = f"{self.outputs}x{self.taps}x{self.positions}"
+        return shape if self.groups == 1 else f"{self.groups} groups of {shape}"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a route would take.
+
+    Attributes:
+        route: the route.
+        seconds: estimated time by one thread; None where the route cannot serve the table.
+        note: how it would do it, or why it cannot.
+    """
+
+    route: Route
+    seconds: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChoice:
+    """The route taken.
+
+    Attributes:
+        route: the route.
+        layout: the planes it reads, None for routes without.
+        forced: whether `VARIABLE` named it.
+        estimates: what was compared, in the order of `Route`.
+    """
+
+    route: Route
+    layout: PlaneLayout | None
+    forced: bool
+    estimates: tuple[Estimate, ...]
+
+
+# Nanoseconds per product by one thread, measured with benchmarks/bench_engines.py.
+_ROWS_NS = {"portable": 0.22, "avx2": 0.22, "vbmi": 0.22}
+_EXPANDED_NS = {"portable": 0.090, "avx2": 0.030, "vbmi": 0.030}
+_PLANE_NS = (0.0, 0.014, 0.025, 0.040, 0.050)  # by number of planes
+_DOT_NS = 0.0095
+_EXPAND_NS = 0.055  # per entry laid out
+_LOAD_NS = 0.5  # per plane of a weight, loaded for each 256 positions
+_PACK_NS = 0.10  # per activation code packed; again, where dot products want it otherwise
+_CALL_NS = 3000.0
+_EXPANDED_TILE = 2048
+_VECTOR, _PANEL = 64, 256
+_CODES = 256
+
+
+def choose_route(work: Workload, table: LookupTable, isa: Isa) -> RouteChoice:
+    """Return the route for a call: that of `VARIABLE` if set, else the one estimated fastest.
+
+    Raises:
+        UnknownNameError: `VARIABLE` names no route.
+        EngineError: `VARIABLE` names one that cannot serve this table here.
+    """
+    estimates = tuple(_estimate(route, work, table, isa) for route in Route)
+    wanted = os.environ.get(VARIABLE, "")
+    if wanted:
+        chosen = estimates[pick(_INDEX, wanted, kind=f"route in {VARIABLE}")]
+        if chosen.seconds is None:
+            raise EngineError(
+                f"{VARIABLE}={wanted}, but the route cannot serve this table here",
+                got=chosen.note,
+                remedy=f"unset {VARIABLE}, or name another route",
+            )
+    else:
+        chosen = min(
+            (estimate for estimate in estimates if estimate.seconds is not None),
+            key=lambda estimate: estimate.seconds or 0.0,
+        )
+    return RouteChoice(chosen.route, _layout(chosen.route, table), bool(wanted), estimates)
+
+
+def explain_route(work: Workload, table: LookupTable, isa: Isa) -> str:
+    """Return why a call takes the route it takes, a line per route.
+
+    Raises:
+        UnknownNameError, EngineError: as `choose_route`.
+    """
+    choice = choose_route(work, table, isa)
+    reason = f"named by {VARIABLE}" if choice.forced else "least estimated time"
+    rows, columns = table.products.shape
+    lines = [f"{work}, table {rows}x{columns}, {isa.name}: {choice.route} ({reason})"]
+    for estimate in choice.estimates:
+        time = "-" if estimate.seconds is None else f"{estimate.seconds * 1e3:.3f} ms"
+        lines.append(f"  {estimate.route:<10}{time:>12}  {estimate.note}")
+    return "\n".join(lines)
+
+
+_INDEX: Mapping[str, int] = {route.value: index for index, route in enumerate(Route)}
+
+
+def _layout(route: Route, table: LookupTable) -> PlaneLayout | None:
+    if route is Route.PLANES:
+        return table.planes
+    return table.residual if route is Route.RESIDUAL else None
+
+
+def _estimate(route: Route, work: Workload, table: LookupTable, isa: Isa) -> Estimate:
+    if route is Route.ROWS:
+        return _seconds(route, work, _ROWS_NS[isa.name] * work.products, "no set-up")
+    if route is Route.EXPANDED:
+        return _expanded(work, table, isa)
+    if isa.name != "vbmi":
+        return Estimate(route, None, f"needs byte permutations, which {isa.name} lacks")
+    layout = _layout(route, table)
+    if layout is not None:
+        return _planes(route, work, layout)
+    if table.products.shape[0] > _CODES:
+        return Estimate(route, None, f"more than {_CODES} activation codes")
+    return Estimate(route, None, "the rest beside exact products takes more than one byte")
+
+
+def _seconds(route: Route, work: Workload, nanoseconds: float, note: str) -> Estimate:
+    packed = _PACK_NS * work.positions * work.taps * work.groups
+    return Estimate(route, (_CALL_NS + packed + nanoseconds) * 1e-9, note)
+
+
+def _expanded(work: Workload, table: LookupTable, isa: Isa) -> Estimate:
+    lanes = 16 if work.outputs <= 16 else 32 if work.outputs <= 32 else 64
+    filled = -(-work.outputs // lanes) * lanes
+    entry = 1.0 if table.compact is not None else 2.0  # 16 or 32 bits each
+    added = _EXPANDED_NS[isa.name] * filled * work.taps * work.positions
+    # A tile of positions shares what is laid out; beyond the L2 cache every access is slow.
+    tiles = -(-work.positions // _EXPANDED_TILE)
+    laid_out = _EXPAND_NS * filled * work.taps * table.products.shape[0] * tiles
+    spread = 1.0 if table.products.shape[0] <= 1024 else 4.0
+    note = f"{filled} lanes of {16 if entry == 1.0 else 32} bits"
+    return _seconds(Route.EXPANDED, work, (added * spread + laid_out) * entry * work.groups, note)
+
+
+def _planes(route: Route, work: Workload, layout: PlaneLayout) -> Estimate:
+    filled = -(-work.positions // _VECTOR) * _VECTOR * work.outputs * work.taps * work.groups
+    panels = -(-work.positions // _PANEL)
+    loads = _LOAD_NS * panels * layout.count * work.outputs * work.taps * work.groups
+    each = _PLANE_NS[layout.count]
+    note = f"{layout.count} byte planes"
+    if layout.slopes is not None:
+        each += _DOT_NS
+        loads += _PACK_NS * work.positions * work.taps * work.groups
+        note = f"dot products and {layout.count} byte planes"
+    return _seconds(route, work, each * filled + loads, note)
