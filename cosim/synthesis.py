@@ -233,8 +233,10 @@ def _measured(
     """Measure the mapped netlist, and evaluate it for all operands."""
     try:
         netlist = read_netlist(folder / "netlist.json", cells)
-    except ConfigError as error:
-        return Synthesis(_no_cost(library, error.what), proven)
+    except (ConfigError, DesignError) as error:
+        # What is wrong with such a design (an output without a driver, say) the sweep tells
+        # better, with operands.
+        return Synthesis(_no_cost(library, error.what), proven=False)
     power = estimate_power(netlist, design.interface)
     timing = analyse_timing(netlist)
     absent = {}
