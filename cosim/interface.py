@@ -56,6 +56,72 @@ class Port:
         return 0, (1 << self.width) - 1
 
 
+class ClockStyle(StrEnum):
+    """How operands and products of a clocked multiplier follow each other."""
+
+    PIPELINED = "pipelined"
+    """New operands at every clock edge; each product appears a fixed number of cycles later."""
+    HELD = "held"
+    """Operands stay until the product appears, a fixed number of cycles after reset or change."""
+    HANDSHAKE = "handshake"
+    """A start input begins an operation, and a done output marks its product."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlInput:
+    """An input of one bit that is neither an operand nor the clock.
+
+    Attributes:
+        name: its name in the Verilog.
+        active_low: whether 0 asserts it.
+    """
+
+    name: str
+    active_low: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clocking:
+    """The clock of a multiplier that has one, and what goes with it.
+
+    Attributes:
+        clock: name of the clock input.
+        falling: whether the falling edge is the active one.
+        reset: the reset input, asserted before the first operation; None if there is none.
+        start: the input that begins an operation, None if there is none.
+        done: name of the output that marks the product as valid, None if there is none.
+        enables: inputs that stay asserted throughout (clock enable, chip select).
+        decided_from: "sidecar" or "names".
+    """
+
+    clock: str
+    falling: bool = False
+    reset: ControlInput | None = None
+    start: ControlInput | None = None
+    done: str | None = None
+    enables: tuple[ControlInput, ...] = ()
+    decided_from: str = "names"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """When a clocked multiplier's product appears, as measured in simulation.
+
+    Attributes:
+        style: how operations follow each other.
+        cycles: active clock edges from the one that takes the operands to the one after which
+            the product can be read, that one included; the greatest seen, for a handshake.
+        least_cycles: the least seen; equal to ``cycles`` except for a handshake whose time
+            varies with the operands.
+        interval_cycles: clock cycles between two operations; 1 for a pipeline.
+    """
+
+    style: ClockStyle
+    cycles: int
+    least_cycles: int
+    interval_cycles: int
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """A multiplier seen from outside.
@@ -68,6 +134,7 @@ class Interface:
         order_from: the rule that told a from b.
         parameters: parameter overrides of this variant, by name.
         front_end: the parser that read the source, "pyverilog" or "pyslang".
+        clocking: its clock and control signals; None for a combinational multiplier.
     """
 
     module: str
@@ -77,6 +144,7 @@ class Interface:
     order_from: OrderRule
     parameters: Mapping[str, int]
     front_end: str
+    clocking: Clocking | None = None
 
     @property
     def exact_product_bits(self) -> int:

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,16 +63,17 @@ def run(
         cwd: folder to run in.
         env: its whole environment; inherited if None.
     """
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        env=env,
-        start_new_session=True,
-    )
-    _running.add(process)
+    with _starting:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+        _running.add(process)
     try:
         output, timed_out = _collect(process, limit_s)
     finally:
@@ -86,8 +88,9 @@ def run(
 
 def kill_all() -> None:
     """Kill every program that is being waited for, in whichever thread."""
-    for process in list(_running):
-        _kill_session(process)
+    with _starting:
+        for process in list(_running):
+            _kill_session(process)
 
 
 @contextlib.contextmanager
@@ -102,11 +105,22 @@ def worker_pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if not isinstance(error, Exception):
-                kill_all()
+                _kill_until_idle(pool)
             raise
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+# Held from before a program starts until it is known, so that `kill_all` misses none.
+_starting = threading.RLock()
+
+
+def _kill_until_idle(pool: ThreadPoolExecutor) -> None:
+    """Kill what a pool's threads run, and what those that had just taken a task go on to start."""
+    idle = threading.Thread(target=pool.shutdown, daemon=True)
+    idle.start()
+    while idle.is_alive():
+        kill_all()
+        idle.join(0.05)
 
 
 def _collect(process: subprocess.Popen[bytes], limit_s: float) -> tuple[str, bool]:

@@ -104,3 +104,23 @@ def test_an_interruption_kills_what_runs_and_drops_what_waits(tmp_path: Path) ->
     assert time.monotonic() - started < 30
     assert gone(wait_for(tmp_path / "0"))
     assert os.listdir(tmp_path) == ["0"]  # noqa: PTH208
+
+
+def test_an_interruption_kills_what_a_thread_was_about_to_start() -> None:
+    about_to_start = threading.Event()
+
+    def start_late() -> None:
+        about_to_start.set()
+        time.sleep(0.5)
+        run(["sh", "-c", "sleep 600"], limit_s=600)
+
+    def interrupted() -> None:
+        with worker_pool(1) as pool:
+            pool.submit(start_late)
+            about_to_start.wait(20)
+            raise Interruption
+
+    started = time.monotonic()
+    with pytest.raises(Interruption):
+        interrupted()
+    assert time.monotonic() - started < 30
