@@ -98,7 +98,10 @@ def build(
     # -j by way of MAKEFLAGS, since cocotb calls make itself. The precompiled header that
     # Verilator's makefile includes is not found when a model is split over several files;
     # a plain -include of the header is.
-    flags = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O1"]
+    # Verilator's makefile runs `python`, which Debian does not have outside of an environment.
+    interpreter = Path(sys.executable)
+    environment["PATH"] = os.pathsep.join([str(interpreter.parent), environment.get("PATH", "")])
+    flags = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O1", f"PYTHON3={interpreter.name}"]
     if shutil.which("ccache"):
         flags.append("OBJCACHE=ccache")
     environment["MAKEFLAGS"] = f"-j{jobs} " + " ".join(flags)
