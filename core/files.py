@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +18,10 @@ from .errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_REMNANT = re.compile(r"\.(?P<name>.+)\.(?P<kind>new|old)-\w{8}")
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_HERE = -100  # AT_FDCWD of fcntl.h: names are not relative to an open folder
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -65,35 +72,85 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 def replace_folder(path: Path) -> Iterator[Path]:
     """Give a scratch folder that becomes ``path`` if the block ends well, and vanishes if not.
 
-    A crash between the two renames leaves the old content in ``.<name>.old-*``; the next call
-    removes such remnants only once ``path`` itself exists again.
+    The parent folder is locked for the while, so that processes that write into one parent take
+    turns: of two that replace the same folder, the last one stays. Readers need no lock.
 
     Raises:
         ConfigError: the parent folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
+        with _locked(path.parent) as alone:
+            if alone:
+                _remove_remnants(path.parent)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
+            try:
+                yield scratch
+                scratch.chmod(0o755)
+                _put_in_place(scratch, path)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def tidy_folder(parent: Path) -> None:
+    """Remove what processes that were killed within `replace_folder` have left in ``parent``."""
+    with contextlib.suppress(OSError), _locked(parent) as alone:
+        if alone:
+            _remove_remnants(parent)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder against other processes; tell whether its file system knows such locks."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield scratch
-        scratch.chmod(0o755)
-        retired = scratch.with_name(scratch.name.replace(".new-", ".old-"))
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(retired)
         try:
-            scratch.rename(path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                retired.rename(path)
-            raise
-        for remnant in path.parent.glob(f".{path.name}.old-*"):
-            shutil.rmtree(remnant, ignore_errors=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # network file systems lock no folders
+            yield False
+        else:
+            yield True
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
+
+
+def _remove_remnants(parent: Path) -> None:
+    for remnant in parent.iterdir():
+        found = _REMNANT.fullmatch(remnant.name)
+        if found is None:
+            continue
+        target = parent / found["name"]
+        if found["kind"] == "old" and not target.exists():
+            remnant.rename(target)
+        else:
+            shutil.rmtree(remnant, ignore_errors=True)
+
+
+def _put_in_place(scratch: Path, path: Path) -> None:
+    if not path.exists():
+        scratch.rename(path)
+        return
+    if _exchange(scratch, path):
+        return  # the old content is in the scratch folder now
+    retired = scratch.with_name(scratch.name.replace(".new-", ".old-"))
+    path.rename(retired)
+    try:
+        scratch.rename(path)
+    except BaseException:
+        retired.rename(path)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; tell whether the system could."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    names = (_HERE, os.fsencode(one.absolute()), _HERE, os.fsencode(other.absolute()))
+    return bool(rename(*names, _RENAME_EXCHANGE) == 0)
 
 
 def unwritable(path: Path, error: OSError) -> ConfigError:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import InterfaceError
 from ..core.names import unknown_name
+from .clocking import control_like, done_like, find_clocking
+from .float_format import MAX_TABLE_MANTISSA_BITS, FloatFormat, FloatPart
 from .interface import (
     MAX_OPERAND_BITS,
+    MAX_TABLE_OPERAND_BITS,
     MIN_OPERAND_BITS,
     Interface,
     OrderRule,
@@ -21,9 +24,11 @@ if TYPE_CHECKING:
 
     from .frontend.declaration import ModuleDeclaration, PortDeclaration
     from .frontend.read import ReadModule
+    from .interface import Clocking
     from .sidecar import Sidecar
 
-MAX_OUTPUT_BITS = 64
+MAX_OUTPUT_BITS = 128
+MAX_TABLE_OUTPUT_BITS = 64
 
 OPERAND_NAMES = (
     ("a", "b"),
@@ -47,18 +52,6 @@ OPERAND_NAMES = (
 """Pairs of port names (in lower case) that tell operand a from operand b."""
 
 _SIGN = re.compile(r"[su](?:_|\Z)")
-_CONTROL_NAMES = {
-    "clk",
-    "clock",
-    "rst",
-    "reset",
-    "rst_n",
-    "resetn",
-    "start",
-    "en",
-    "enable",
-    "valid",
-}
 
 
 def bind(read: ReadModule, sidecar: Sidecar, path: Path) -> Interface:
@@ -75,15 +68,17 @@ def bind(read: ReadModule, sidecar: Sidecar, path: Path) -> Interface:
         path: the file, for messages and for its name.
 
     Raises:
-        InterfaceError: the ports are not those of a combinational two-operand multiplier that
-            can be simulated exhaustively.
+        InterfaceError: the ports are not those of a two-operand multiplier, are too wide, or do
+            not carry the floating-point format that the sidecar names.
         UnknownNameError: the sidecar names a port that does not exist.
     """
     module = read.declaration
     _check_directions(module, path)
-    output = _output(module, sidecar, path)
-    first, second, rule = _operands(module, sidecar, path)
-    _check_widths(first, second, output, path)
+    clocking = find_clocking(module, sidecar, path)
+    output = _output(module, sidecar, clocking, path)
+    first, second, rule = _operands(module, sidecar, clocking, path)
+    _check_widths(first, second, output, sidecar, path)
+    form = _format(first, second, output, sidecar, path)
     named = _sign_from_name(path.stem, module.name)
     a, b = _port(first, "a", sidecar, named), _port(second, "b", sidecar, named)
     out = _port(output, "out", sidecar, named)
@@ -97,6 +92,8 @@ def bind(read: ReadModule, sidecar: Sidecar, path: Path) -> Interface:
         order_from=rule,
         parameters=dict(module.parameters),
         front_end=read.front_end,
+        clocking=clocking,
+        format=form,
     )
 
 
@@ -110,10 +107,19 @@ def _check_directions(module: ModuleDeclaration, path: Path) -> None:
             )
 
 
-def _output(module: ModuleDeclaration, sidecar: Sidecar, path: Path) -> PortDeclaration:
+def _output(
+    module: ModuleDeclaration, sidecar: Sidecar, clocking: Clocking | None, path: Path
+) -> PortDeclaration:
     outputs = [port for port in module.ports if port.direction == "output"]
     if "out" in sidecar.ports:
         return _named(outputs, sidecar.ports["out"], "output", path)
+    if clocking is not None:
+        # What says whether there is a product is not the product; it stays open if it is not done.
+        outputs = [
+            port
+            for port in outputs
+            if port.name != clocking.done and not (port.width == 1 and done_like(port.name))
+        ]
     if len(outputs) != 1:
         raise InterfaceError(
             f"{path}: module {module.name!r} has {'no output' if not outputs else 'several outputs'}",
@@ -125,12 +131,15 @@ def _output(module: ModuleDeclaration, sidecar: Sidecar, path: Path) -> PortDecl
 
 
 def _operands(
-    module: ModuleDeclaration, sidecar: Sidecar, path: Path
+    module: ModuleDeclaration, sidecar: Sidecar, clocking: Clocking | None, path: Path
 ) -> tuple[PortDeclaration, PortDeclaration, OrderRule]:
-    inputs = [port for port in module.ports if port.direction == "input"]
+    controls = () if clocking is None else clocking.inputs
+    inputs = [
+        port for port in module.ports if port.direction == "input" and port.name not in controls
+    ]
     given = {role: sidecar.ports[role] for role in ("a", "b") if role in sidecar.ports}
     if len(inputs) != 2:
-        raise _wrong_inputs(module, inputs, path)
+        raise _wrong_inputs(module, inputs, clocking, path)
     if given:
         chosen = {role: _named(inputs, name, "input", path) for role, name in given.items()}
         for role, other in (("a", "b"), ("b", "a")):
@@ -150,13 +159,21 @@ def _operands(
 
 
 def _wrong_inputs(
-    module: ModuleDeclaration, inputs: list[PortDeclaration], path: Path
+    module: ModuleDeclaration,
+    inputs: list[PortDeclaration],
+    clocking: Clocking | None,
+    path: Path,
 ) -> InterfaceError:
-    clocked = [port.name for port in inputs if port.name.lower() in _CONTROL_NAMES]
-    if clocked and len(inputs) > 2:
+    if len(inputs) > 2 and clocking is not None:
         remedy = (
-            f"{', '.join(clocked)} looks like a clock or control input: this release takes "
-            "combinational multipliers; wrap or extract the combinational core"
+            f"the clock is {clocking.clock!r}; say in the sidecar's [clock] which of these are "
+            'reset and start, and list inputs that keep one level: enables = ["PORT"], or '
+            '{port = "PORT", active = "low"} for one that stays 0'
+        )
+    elif len(inputs) > 2 and (controls := control_like(port.name for port in inputs)):
+        remedy = (
+            f"{', '.join(controls)} looks like a control input; if one of these is a clock, say "
+            'so in the sidecar: [clock] clock = "PORT"'
         )
     else:
         remedy = (
@@ -165,31 +182,73 @@ def _wrong_inputs(
     return InterfaceError(
         f"{path}: module {module.name!r} does not have two operands",
         got=_listed(inputs) or "no input port",
-        expected="two inputs, one for each operand",
+        expected="two inputs, one for each operand"
+        + (" (besides clock and controls)" if clocking is not None else ""),
         remedy=remedy,
     )
 
 
 def _check_widths(
-    first: PortDeclaration, second: PortDeclaration, output: PortDeclaration, path: Path
+    first: PortDeclaration,
+    second: PortDeclaration,
+    output: PortDeclaration,
+    sidecar: Sidecar,
+    path: Path,
 ) -> None:
+    least = 1 if sidecar.format is not None else MIN_OPERAND_BITS
     for port in (first, second):
-        if not MIN_OPERAND_BITS <= port.width <= MAX_OPERAND_BITS:
+        if not least <= port.width <= MAX_OPERAND_BITS:
             raise InterfaceError(
                 f"{path}: operand {port.name!r} is {port.width} bits wide",
                 got=f"{first.width} x {second.width} bits",
-                expected=f"{MIN_OPERAND_BITS} to {MAX_OPERAND_BITS} bits for each operand: "
-                "a table needs every pair of operands simulated",
-                remedy="build a narrower variant of the design (a parameter in [variants])",
+                expected=f"{least} to {MAX_OPERAND_BITS} bits for each operand",
+                remedy="build a variant of another width (a parameter in [variants])",
             )
-    if output.width > MAX_OUTPUT_BITS:
+    wide = max(first.width, second.width) > MAX_TABLE_OPERAND_BITS
+    most = MAX_OUTPUT_BITS if wide else MAX_TABLE_OUTPUT_BITS
+    if output.width > most:
         raise InterfaceError(
             f"{path}: output {output.name!r} is {output.width} bits wide",
-            expected=f"at most {MAX_OUTPUT_BITS} bits",
+            expected=f"at most {most} bits",
         )
 
 
+def _format(
+    first: PortDeclaration,
+    second: PortDeclaration,
+    output: PortDeclaration,
+    sidecar: Sidecar,
+    path: Path,
+) -> FloatFormat | None:
+    """Return the floating-point format of the ports, checked against their widths."""
+    said = sidecar.format
+    if said is None:
+        return None
+    if said.part is FloatPart.NUMBER:
+        form, out = said, {said.width}
+    else:
+        mantissa = first.width - (said.part is FloatPart.SIGNIFICAND)
+        form = FloatFormat(said.part, mantissa)
+        out = {mantissa + 1} if said.part is FloatPart.MANTISSA else {output.width}
+    widths = (first.width, second.width)
+    if form.mantissa_bits < 1 or widths != (form.width, form.width) or output.width not in out:
+        raise InterfaceError(
+            f"{path}: the ports do not fit the sidecar's format, {said.part}",
+            got=f"operands of {widths[0]} and {widths[1]} bits, output of {output.width}",
+            expected=f"operands of {form.width} bits each, output of {', '.join(map(str, out))}",
+        )
+    if said.part is not FloatPart.NUMBER and not form.tabulable:
+        raise InterfaceError(
+            f"{path}: mantissas of {form.mantissa_bits} bits are too wide for a table",
+            expected=f"at most {MAX_TABLE_MANTISSA_BITS} bits",
+            remedy="leave format out of the sidecar: a wide integer multiplier is sampled",
+        )
+    return form
+
+
 def _port(port: PortDeclaration, role: str, sidecar: Sidecar, named: bool | None) -> Port:
+    if sidecar.format is not None:
+        return Port(port.name, port.width, False, SignRule.SIDECAR)
     if role in sidecar.signed:
         return Port(port.name, port.width, sidecar.signed[role], SignRule.SIDECAR)
     if port.signed:

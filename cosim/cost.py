@@ -36,14 +36,18 @@ class Cost:
 
     Attributes:
         area_um2: sum of the cells' areas.
-        delay_ps: longest path by static timing analysis of the mapped netlist.
+        delay_ps: longest path by static timing analysis of the mapped netlist; of a clocked
+            design the least clock period, setup times included.
         power_uw: zero-delay power: changes of settled values, at ``clock_mhz``, plus leakage.
         power_glitch_aware_uw: the same with glitches, every gate of unit delay.
-        energy_fj: zero-delay energy of one operation, without leakage.
+        energy_fj: zero-delay energy of one operation, without leakage; of a clocked design over
+            all its clock cycles, the clock's own energy included.
         energy_glitch_aware_fj: the same with glitches.
         leakage_nw: static power.
-        clock_mhz: clock of the power figures, one operation a cycle; None without power.
-        stimulus: the operands of the power figures, with their number and seed.
+        clock_mhz: clock of the power figures; None without power. One operation a cycle, if
+            ``stimulus`` does not say otherwise.
+        stimulus: the operands of the power figures, with their number and seed, and the clock
+            cycles of an operation that takes more than one.
         netlist_proven: whether the netlist, evaluated exhaustively from the library's functions,
             was compared with the simulated table and found equal.
         cells: cell type -> number of instances, in the mapped netlist.
@@ -51,6 +55,9 @@ class Cost:
         library_sha256: hash of the Liberty file.
         method: how the figures were made, tools with versions.
         absent: figure -> why it is None.
+        script: the script for ABC whose netlist was kept; empty without a netlist.
+        paths_ps: longest path of each kind, "register to register" and so on; of a combinational
+            design from inputs to outputs alone, which is its delay.
     """
 
     area_um2: float | None
@@ -68,6 +75,8 @@ class Cost:
     clock_mhz: float | None = None
     stimulus: str = ""
     netlist_proven: bool = False
+    script: str = ""
+    paths_ps: Mapping[str, float] = field(default_factory=dict)
 
 
 def cell_library(path: Path | None = None) -> CellLibrary:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..core.errors import ConfigError, DesignError
+from ..core.errors import ConfigError, DesignError, SidecarError
 from ..core.names import unknown_name
 from .binding import bind
-from .frontend.read import read_module
+from .joined import has_two_outputs, joined
+from .reader import read_in_child
 from .sidecar import Sidecar, read_sidecar
 from .sources import Sources, read_sources
 
@@ -89,7 +90,9 @@ def variant(path: Path, overrides: Mapping[str, int]) -> DesignReference:
 
 
 def verilog_files(folder: Path) -> list[Path]:
-    """Return the Verilog files of a folder, sorted by name; sub-folders hold includes.
+    """Return the Verilog files of a folder that are designs, sorted by name.
+
+    Sub-folders hold includes. A file that another one's sidecar lists is a part of that design.
 
     Raises:
         ConfigError: there is no such folder.
@@ -100,7 +103,16 @@ def verilog_files(folder: Path) -> list[Path]:
             expected="a folder with Verilog multipliers",
             remedy="run in a checkout, or name the folder with --rtl",
         )
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    parts = {(folder / name).resolve() for path in files for name in _listed(path)}
+    return [path for path in files if path.resolve() not in parts]
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(name for name in read_sidecar(path).files if (path.parent / name) != path)
+    except SidecarError:  # told when the design itself is read
+        return ()
 
 
 def check_unique(designs: Sequence[DesignReference]) -> None:
@@ -140,11 +152,24 @@ def read_design(reference: DesignReference) -> Design:
     Raises:
         DesignError: it cannot be read, or is not a multiplier that can be tabulated.
     """
-    sources = read_sources(reference.path)
-    module = read_module(
+    return bind_design(reference, read_sources(reference.path, reference.sidecar.files))
+
+
+def bind_design(reference: DesignReference, sources: Sources) -> Design:
+    """Find a design's multiplier in its text and bind its ports; no file is read.
+
+    Raises:
+        DesignError: the text cannot be parsed, or is not a multiplier.
+    """
+    module = read_in_child(
         sources.text,
         reference.path,
         top=reference.sidecar.top,
         overrides=reference.overrides,
+        own=sources.own_modules,
     )
-    return Design(reference, sources, bind(module, reference.sidecar, reference.path))
+    sidecar = reference.sidecar
+    if has_two_outputs(sidecar):
+        module, sidecar, text = joined(module, sidecar, reference.path)
+        sources = replace(sources, text=sources.text + text)
+    return Design(reference, sources, bind(module, sidecar, reference.path))

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .float_format import FloatFormat
+
 MIN_OPERAND_BITS = 2
-MAX_OPERAND_BITS = 12
-"""Exhaustive simulation and tables take operands of 2 to 12 bits each (2^24 products)."""
+MAX_OPERAND_BITS = 64
+MAX_TABLE_OPERAND_BITS = 12
+"""Exhaustive simulation and tables take operands of up to 12 bits each (2^24 products)."""
 
 
 class OrderRule(StrEnum):
@@ -90,7 +93,11 @@ class Clocking:
         reset: the reset input, asserted before the first operation; None if there is none.
         start: the input that begins an operation, None if there is none.
         done: name of the output that marks the product as valid, None if there is none.
+        done_active_low: whether 0 asserts ``done``, as for an output called busy.
         enables: inputs that stay asserted throughout (clock enable, chip select).
+        style: what the sidecar says about how operations follow each other; it is measured
+            whether that holds. None if it says nothing.
+        cycles: what the sidecar says about the latency, likewise.
         decided_from: "sidecar" or "names".
     """
 
@@ -99,8 +106,21 @@ class Clocking:
     reset: ControlInput | None = None
     start: ControlInput | None = None
     done: str | None = None
+    done_active_low: bool = False
     enables: tuple[ControlInput, ...] = ()
+    style: ClockStyle | None = None
+    cycles: int | None = None
     decided_from: str = "names"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all inputs that are no operands."""
+        controls = (self.reset, self.start, *self.enables)
+        return (self.clock, *(control.name for control in controls if control is not None))
+
+
+RESET_CYCLES = 4
+"""Clock cycles for which a reset is asserted: enough for one that is synchronized first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +130,31 @@ class Latency:
     Attributes:
         style: how operations follow each other.
         cycles: active clock edges from the one that takes the operands to the one after which
-            the product can be read, that one included; the greatest seen, for a handshake.
+            the product can be read, that one included; the greatest seen, for a handshake. 0
+            if the product follows the operands without a clock edge.
         least_cycles: the least seen; equal to ``cycles`` except for a handshake whose time
             varies with the operands.
-        interval_cycles: clock cycles between two operations; 1 for a pipeline.
+        interval_cycles: clock cycles from the beginning of an operation that takes ``cycles`` to
+            the beginning of the next, cycles in reset included; 1 for a pipeline.
+        start_held: whether the start input stays asserted until the product is there; else it
+            is asserted for one clock edge.
+        reset_each: whether each operation begins with `RESET_CYCLES` cycles of reset, which are
+            not counted in ``cycles``; the first edge after them takes the operands.
     """
 
     style: ClockStyle
     cycles: int
     least_cycles: int
     interval_cycles: int
+    start_held: bool = False
+    reset_each: bool = False
+
+    @property
+    def idle_cycles(self) -> int:
+        """Cycles from the product of one operation to the beginning of the next."""
+        if self.style is ClockStyle.PIPELINED:
+            return 0
+        return self.interval_cycles - self.cycles - RESET_CYCLES * self.reset_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +170,7 @@ class Interface:
         parameters: parameter overrides of this variant, by name.
         front_end: the parser that read the source, "pyverilog" or "pyslang".
         clocking: its clock and control signals; None for a combinational multiplier.
+        format: what its ports carry, for a floating-point multiplier; None for integers.
     """
 
     module: str
@@ -145,6 +181,12 @@ class Interface:
     parameters: Mapping[str, int]
     front_end: str
     clocking: Clocking | None = None
+    format: FloatFormat | None = None
+
+    @property
+    def tabulable(self) -> bool:
+        """Whether every operand pair can be simulated: operands of at most 12 bits each."""
+        return max(self.a.width, self.b.width) <= MAX_TABLE_OPERAND_BITS
 
     @property
     def exact_product_bits(self) -> int:

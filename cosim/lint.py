@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InterfaceError, VerilogError
 from .lanes import Lane, write_model
+from .live import TOP as LIVE_TOP
+from .live import live_testbench
 from .process import run
+from .scratch import scratch_folder
 from .sources import Diagnostic, diagnostics, without_comments
 from .tools import find_verilator
 
 if TYPE_CHECKING:
     from .design import Design
 
-_LIMIT_S = 120.0
+LINT_LIMIT_S = 120.0
 _PORT_WIDTH_CODES = ("WIDTHTRUNC", "WIDTHEXPAND", "WIDTH", "PINMISSING", "PINNOTFOUND")
 _STATE_CODES = ("LATCH", "UNOPTFLAT", "UNDRIVEN", "MULTIDRIVEN", "IMPLICIT", "PINMISSING")
 
@@ -28,6 +30,10 @@ _FLOATING = re.compile(
     r"|'(?:[sS]?[bBoOdDhH]\s*[0-9a-fA-F_xX]*)?[zZ]"
 )
 _QUESTION = re.compile(r"'[sS]?[bBoOdDhH]\s*[0-9a-fA-F_xX]*\?")
+# An array: a name with a range behind it, in a declaration.
+_ARRAY = re.compile(
+    r"\b(?:reg|logic|bit|byte|int|integer|shortint|longint|typedef)\b[^;=()]*?\w\s*\[[^\]]*\]\s*[;,=]"
+)
 # A design may silence its lint, but not hide from us what may make its output unknown.
 _PRAGMA = re.compile(r"/\*verilator\s+lint_\w+.*?\*/", re.DOTALL)
 
@@ -39,10 +45,13 @@ class LintReport:
     Attributes:
         warnings: Verilator's warnings about the design's own text.
         may_float: the text has something that can drive Z.
+        may_overrun: the text has arrays, or an index that can leave its range. Verilog ignores a
+            write beyond the end; Verilator and Yosys both may write somewhere else.
     """
 
     warnings: tuple[Diagnostic, ...]
     may_float: bool
+    may_overrun: bool = False
 
     @property
     def may_keep_state(self) -> bool:
@@ -50,20 +59,23 @@ class LintReport:
         return any(warning.code in _STATE_CODES for warning in self.warnings)
 
 
-def lint(design: Design) -> LintReport:
+def lint(design: Design, *, limit_s: float = LINT_LIMIT_S) -> LintReport:
     """Elaborate a design alone, wrapped as in the sweep.
+
+    Args:
+        design: the design.
+        limit_s: wall seconds that the elaboration may take.
 
     Raises:
         VerilogError: Verilator rejects it; the message names file and line.
         InterfaceError: Verilator sees other port widths than the front end.
     """
     verilator = find_verilator()
-    with tempfile.TemporaryDirectory(prefix="rtlgrad-lint-") as name:
+    with scratch_folder("lint") as name:
         folder = Path(name)
         source = folder / f"design{design.path.suffix}"
         source.write_text(_PRAGMA.sub("", design.sources.text), encoding="utf-8")
-        lane = Lane(0, design.interface, dict(design.reference.overrides))
-        wrapper = write_model(folder, [lane])
+        wrapper, top = _wrapper(design, folder)
         command: list[str | Path] = [
             verilator.program,
             "--lint-only",
@@ -73,30 +85,44 @@ def lint(design: Design) -> LintReport:
             "-Werror-MODDUP",
             "-Wno-TIMESCALEMOD",  # the wrapper has a timescale, most designs have none
             "--top-module",
-            "rtlgrad_lane_0",
+            top,
             source,
-            wrapper[0],
+            wrapper,
         ]
-        done = run(command, limit_s=_LIMIT_S, env=verilator.environment(), cwd=folder)
+        done = run(command, limit_s=limit_s, env=verilator.environment(), cwd=folder)
     found = diagnostics(done.output)
     errors = [item for item in found if item.severity == "Error"]
     if done.timed_out:
         raise VerilogError(
             f"{design.path} cannot be elaborated",
-            got=f"Verilator did not end within {_LIMIT_S:.0f} s",
+            got=f"Verilator did not end within {limit_s:.0f} s",
             remedy="look for loops or recursion without an end in generate blocks and functions",
         )
     if errors or not done.ok:
         message = str(errors[0]) if errors else done.output.strip()[-400:]
-        raise VerilogError(f"{design.path} is rejected by Verilator", got=_own(message, wrapper[0]))
-    _check_ports(design, [item for item in found if item.where.startswith(str(wrapper[0]))])
-    own = tuple(item for item in found if not item.where.startswith(str(wrapper[0])))
-    return LintReport(warnings=own, may_float=may_float(design.sources.plain_text))
+        raise VerilogError(f"{design.path} is rejected by Verilator", got=_own(message, wrapper))
+    _check_ports(design, [item for item in found if item.where.startswith(str(wrapper))])
+    own = tuple(item for item in found if not item.where.startswith(str(wrapper)))
+    text = without_comments(design.sources.plain_text)
+    return LintReport(own, may_float(text), bool(_ARRAY.search(text)) or any(map(_overruns, own)))
+
+
+def _wrapper(design: Design, folder: Path) -> tuple[Path, str]:
+    """Write the module that simulates a design; return the file and the module's name."""
+    if design.interface.tabulable:
+        lane = Lane(0, design.interface, dict(design.reference.overrides))
+        return write_model(folder, [lane])[0], "rtlgrad_lane_0"
+    # A row of the sweep would have more bits than Verilator takes.
+    file = folder / f"{LIVE_TOP}.sv"
+    file.write_text(live_testbench(design), encoding="utf-8")
+    return file, LIVE_TOP
 
 
 def _check_ports(design: Design, warnings: list[Diagnostic]) -> None:
-    # With several outputs the sidecar says which is the product; the others stay open.
-    expected = {"PINMISSING"} if "out" in design.reference.sidecar.ports else set()
+    # With several outputs the sidecar says which is the product, or the clock's signals have
+    # names of their own; the others stay open.
+    said = "out" in design.reference.sidecar.ports or design.interface.clocking is not None
+    expected = {"PINMISSING"} if said else set()
     for warning in warnings:
         if warning.code in _PORT_WIDTH_CODES and warning.code not in expected:
             raise InterfaceError(
@@ -108,6 +134,11 @@ def _check_ports(design: Design, warnings: list[Diagnostic]) -> None:
 
 def _own(message: str, wrapper: Path) -> str:
     return message.replace(str(wrapper), "the sweep's wrapper")
+
+
+def _overruns(warning: Diagnostic) -> bool:
+    extraction = warning.code == "WIDTHTRUNC" and warning.message.startswith("Bit extraction")
+    return extraction or warning.code == "SELRANGE"
 
 
 def may_float(text: str) -> bool:

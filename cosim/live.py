@@ -10,7 +10,6 @@ import contextlib
 import importlib.resources
 import os
 import select
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,10 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import ConfigError, RtlgradError, SimulationError
+from ..core.errors import RtlgradError, SimulationError
+from .clocked_lanes import measure_alone, plan_arguments
+from .lanes import clocked_part
+from .scratch import scratch_folder
 from .simulator import Model, Simulator, build, require_simulator, simulate
 from .sources import first_error
-from .sweep import decode
+from .wide import (
+    FULL_BATCH,
+    WORD,
+    answer_words,
+    batch_size,
+    checked_codes,
+    codes_of,
+    operand_bits,
+    port_values,
+    request,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,14 +42,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .design import Design
-    from .interface import Interface, Port
+    from .interface import Interface, Latency
     from .process import Completed
 
 TOP = "rtlgrad_live"
 TEST_MODULE = "rtlgrad.testbenches.live"
-BATCH = 4096
-"""Operand pairs in one request: small enough that request and answers fit the pipes' buffers,
-so that neither side ever waits for the other to make room."""
+BATCH = FULL_BATCH
+"""Operand pairs in one request, or half as many where an operand or a product is too wide for 32
+or 64 bits: so few that request and answers fit the pipes' buffers, and neither side ever waits
+for the other to make room."""
 
 _BUILD_LIMIT_S = 600.0
 _POLL_S = 0.05
@@ -58,28 +71,37 @@ class LiveMultiplier:
     Args:
         design: the design, as `rtlgrad.cosim.design.read_design` reads it.
         time_limit_s: wall seconds that one request of `BATCH` pairs may take.
+        latency: of a clocked design, as it was measured before; measured now if None.
+
+    Attributes:
+        latency: when the product of a clocked design appears; None for a combinational one.
 
     Raises:
         MissingToolError: something that simulation needs is not installed.
-        SimulationError: the design cannot be compiled.
+        SimulationError: the design cannot be compiled, or its latency not be measured.
     """
 
-    def __init__(self, design: Design, *, time_limit_s: float = 60.0) -> None:
+    def __init__(
+        self, design: Design, *, time_limit_s: float = 60.0, latency: Latency | None = None
+    ) -> None:
         require_simulator(Simulator.VERILATOR)
         self.design = design
         self._time_limit_s = time_limit_s
         self._ended: Completed | BaseException | None = None
         with contextlib.ExitStack() as stack:
-            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="rtlgrad-live-"))
+            name = stack.enter_context(scratch_folder("live"))
             self._folder = Path(name)
             model = self._build()
+            self.latency = latency or measure_alone(
+                design, model, TEST_MODULE, limit_s=time_limit_s
+            )
             self._requests = self._pipe("requests", stack)
             self._answers = self._pipe("answers", stack)
             self._thread = threading.Thread(target=self._simulate, args=(model,), daemon=True)
             self._thread.start()
             self._stack = stack.pop_all()
 
-    def multiply(self, a: Any, b: Any) -> NDArray[np.int64]:
+    def multiply(self, a: Any, b: Any) -> NDArray[Any]:
         """Return the products of operand values.
 
         Args:
@@ -87,30 +109,33 @@ class LiveMultiplier:
             b: integers that broadcast with ``a``, values of operand b.
 
         Returns:
-            int64, in the broadcast shape: the outputs, sign-decoded.
+            int64, in the broadcast shape: the outputs, sign-decoded; Python integers (dtype
+            object) where the output port is too wide for int64. Of a floating-point design: the
+            output's bit patterns.
 
         Raises:
             ConfigError: a value does not fit its port.
             SimulationError: the simulation ended, or does not answer in time.
         """
         ports = self.design.interface
-        return self.multiply_codes(_codes(a, ports.a, "a"), _codes(b, ports.b, "b"))
+        return self.multiply_codes(codes_of(a, ports.a, "a"), codes_of(b, ports.b, "b"))
 
-    def multiply_codes(self, a: Any, b: Any) -> NDArray[np.int64]:
+    def multiply_codes(self, a: Any, b: Any) -> NDArray[Any]:
         """Return the products of operand codes (bit patterns, never negative); see `multiply`."""
         ports = self.design.interface
-        left, right = np.broadcast_arrays(np.asarray(a), np.asarray(b))
-        for codes, port in ((left, ports.a), (right, ports.b)):
-            if codes.size and (int(codes.min()) < 0 or int(codes.max()) >= 1 << port.width):
-                raise ConfigError(
-                    f"operand codes for port {port.name!r} are out of range",
-                    got=f"{codes.min()} to {codes.max()}",
-                    expected=f"0 to {(1 << port.width) - 1}",
-                )
-        pairs = np.stack([left.ravel(), right.ravel()], axis=1).astype(">u4")
-        answers = [self._ask(pairs[i : i + BATCH]) for i in range(0, len(pairs), BATCH)]
-        codes = np.concatenate(answers) if answers else np.zeros(0, np.uint64)
-        return decode(codes, ports.out.width, ports.out.signed).reshape(left.shape)
+        left, right = np.broadcast_arrays(checked_codes(a, ports.a), checked_codes(b, ports.b))
+        words = self.answer_codes(left.ravel(), right.ravel())
+        return port_values(words, ports.out).reshape(left.shape)
+
+    def answer_codes(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Return the output codes for operand codes, uint64 [N] each: uint64 [N, words].
+
+        Words are the low 64 bits of a code and, for an output wider than that, the rest.
+        """
+        size = batch_size(self.design.interface)
+        answers = [self._ask(a[i : i + size], b[i : i + size]) for i in range(0, len(a), size)]
+        none = np.zeros((0, answer_words(self.design.interface)), np.uint64)
+        return np.concatenate(answers) if answers else none
 
     def close(self) -> None:
         """End the simulation and remove its files; closing twice does nothing."""
@@ -132,24 +157,7 @@ class LiveMultiplier:
         self.close()
 
     def _build(self) -> Model:
-        source = self._folder / f"design{self.design.path.suffix}"
-        source.write_text(f"`resetall\n{self.design.sources.text}\n`resetall\n")
-        top = self._folder / f"{TOP}.sv"
-        top.write_text(_testbench(self.design))
-        model, done = build(
-            Simulator.VERILATOR,
-            [source, top],
-            TOP,
-            self._folder,
-            jobs=len(os.sched_getaffinity(0)),
-            limit_s=_BUILD_LIMIT_S,
-        )
-        if not done.ok:
-            raise SimulationError(
-                f"the simulation of {self.design.path} cannot be compiled",
-                got=first_error(done.output, self.design.path),
-            )
-        return model
+        return build_live(self.design, self._folder, jobs=len(os.sched_getaffinity(0)))
 
     def _pipe(self, name: str, stack: contextlib.ExitStack) -> int:
         path = self._folder / name
@@ -169,6 +177,7 @@ class LiveMultiplier:
                 plusargs=[
                     f"+rtlgrad_requests={self._folder / 'requests'}",
                     f"+rtlgrad_answers={self._folder / 'answers'}",
+                    *live_arguments(self.design, self.latency),
                 ],
                 variables={},
                 limit_s=_LIFE_S,
@@ -176,10 +185,11 @@ class LiveMultiplier:
         except RtlgradError as error:
             self._ended = error
 
-    def _ask(self, pairs: NDArray[Any]) -> NDArray[np.uint64]:
+    def _ask(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:
         self._check_alive()
-        os.write(self._requests, np.array(len(pairs), ">u4").tobytes() + pairs.tobytes())
-        wanted = 8 * len(pairs)
+        words = answer_words(self.design.interface)
+        os.write(self._requests, request(self.design.interface, a, b))
+        wanted = 8 * words * len(a)
         received = bytearray()
         deadline = time.monotonic() + self._time_limit_s
         while len(received) < wanted:
@@ -193,7 +203,7 @@ class LiveMultiplier:
                     got=f"nothing within {self._time_limit_s:.0f} s",
                     remedy="look for loops without an end in the source",
                 )
-        return np.frombuffer(bytes(received), np.uint64)
+        return np.frombuffer(bytes(received), np.uint64).reshape(-1, words)
 
     def _check_alive(self) -> None:
         if self._thread.is_alive():
@@ -208,35 +218,61 @@ class LiveMultiplier:
         )
 
 
-def _testbench(design: Design) -> str:
+def build_live(design: Design, folder: Path, *, jobs: int) -> Model:
+    """Compile the simulation that answers operand pairs.
+
+    Args:
+        design: the design.
+        folder: where to; it gets the sources and the model.
+        jobs: compiler processes at a time.
+
+    Raises:
+        SimulationError: it cannot be compiled.
+    """
+    source = folder / f"design{design.path.suffix}"
+    # As in the sweep: the time scale is that of a file that states none.
+    framed = f"`resetall\n`timescale 1ns / 1ps\n{design.sources.text}\n`resetall\n"
+    source.write_text(framed, encoding="utf-8")
+    top = folder / f"{TOP}.sv"
+    top.write_text(live_testbench(design), encoding="utf-8")
+    model, done = build(
+        Simulator.VERILATOR, [source, top], TOP, folder, jobs=jobs, limit_s=_BUILD_LIMIT_S
+    )
+    if not done.ok:
+        raise SimulationError(
+            f"the simulation of {design.path} cannot be compiled",
+            got=first_error(done.output, design.path),
+        )
+    return model
+
+
+def live_arguments(design: Design, latency: Latency | None) -> list[str]:
+    """Return the arguments that tell a live simulation how its design's operations go."""
+    return [] if latency is None else plan_arguments(0, design, latency)
+
+
+def live_testbench(design: Design) -> str:
+    """Return the SystemVerilog that answers operand pairs for a design; its top is `TOP`."""
     interface: Interface = design.interface
     passed = ", ".join(
-        f".{key}({value})" for key, value in sorted(design.reference.overrides.items())
+        f".\\{key} ({value})" for key, value in sorted(design.reference.overrides.items())
     )
-    text = importlib.resources.files("rtlgrad.testbenches").joinpath("live.sv").read_text()
-    return Template(text).substitute(
-        width_a=interface.a.width,
-        width_b=interface.b.width,
-        width_out=interface.out.width,
-        batch=BATCH,
-        module=interface.module,
-        overrides=f"#({passed})" if passed else "",
-        port_a=interface.a.name,
-        port_b=interface.b.name,
-        port_out=interface.out.name,
-    )
-
-
-def _codes(values: Any, port: Port, role: str) -> NDArray[np.int64]:
-    """Return the codes of operand values, checked to fit the port."""
-    array = np.asarray(values)
-    low, high = port.limits
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ConfigError(f"operand {role} is not integer", got=array.dtype, expected="integers")
-    if array.size and (int(array.min()) < low or int(array.max()) > high):
-        raise ConfigError(
-            f"operand {role} does not fit port {port.name!r}",
-            got=f"{array.min()} to {array.max()}",
-            expected=f"{low} to {high} ({'signed' if port.signed else 'unsigned'}, {port.width} bits)",
-        )
-    return array.astype(np.int64) & ((1 << port.width) - 1)
+    fields = {
+        "width_a": interface.a.width,
+        "width_b": interface.b.width,
+        "width_out": interface.out.width,
+        "batch": batch_size(interface),
+        "operand_bits": operand_bits(interface),
+        "answer_bits": WORD * answer_words(interface),
+        "module": interface.module,
+        "overrides": f"#({passed})" if passed else "",
+        "port_a": interface.a.name,
+        "port_b": interface.b.name,
+        "port_out": interface.out.name,
+    }
+    name = "live.sv"
+    if interface.clocking is not None:
+        name = "live_clocked.sv"
+        fields["clocked"] = clocked_part(interface, design.reference.overrides, 0)
+    text = importlib.resources.files("rtlgrad.testbenches").joinpath(name).read_text()
+    return Template(text).substitute(fields)

@@ -1,4 +1,10 @@
-"""Runs an outside program with a time limit, and leaves nothing of it behind."""
+"""Runs an outside program within limits of time and memory, and leaves nothing of it behind.
+
+A program must not outlive this process either, even if that is ended by SIGKILL and can do
+nothing about it any more. So each runs below a small shell that holds one end of a pipe whose
+other end is here: when this process ends, however it does, the pipe closes, and the shell kills
+its session, itself included.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +17,31 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 MAX_OUTPUT_BYTES = 1 << 27
 """A program that prints more than this is taken for one that never ends."""
+LEAST_MEMORY_BYTES = 4 << 30
+"""What a program may always use; on a larger machine it is half of the memory."""
+
+# Standard input is the pipe. The program gets none of it; the watcher waits for its end.
+_GUARD = """\
+ulimit -v "$1" 2>/dev/null
+shift
+exec 3<&0 </dev/null
+{ read -r line <&3; kill -KILL 0; } >/dev/null 2>&1 &
+watcher=$!
+"$@" 3<&-
+code=$?
+kill -KILL "$watcher"
+wait "$watcher" 2>/dev/null
+exit "$code"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +78,8 @@ def run(
     """Run a program and wait for it.
 
     It gets a session of its own, so that at the time limit, or when this process is
-    interrupted, all that it started is killed too.
+    interrupted or killed, all that it started is killed too. Each process of that session may
+    use half of the machine's memory.
 
     Args:
         command: program and arguments.
@@ -65,8 +89,8 @@ def run(
     """
     with _starting:
         process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
+            ["/bin/sh", "-c", _GUARD, "sh", str(memory_limit_kib()), *map(str, command)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=cwd,
@@ -81,9 +105,21 @@ def run(
             _kill_session(process)
         code = process.wait()
         _running.discard(process)
-        if process.stdout is not None:
-            process.stdout.close()
-    return Completed(code=None if timed_out else code, output=output)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+    # The shell reports a signal as 128 plus its number.
+    status = 128 - code if 128 < code < 128 + signal.NSIG else code
+    return Completed(code=None if timed_out else status, output=output)
+
+
+@cache
+def memory_limit_kib() -> int:
+    """Return how much memory one outside process may use, in KiB."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no limit, or no control groups
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return max(LEAST_MEMORY_BYTES, total // 2) >> 10
 
 
 def kill_all() -> None:
@@ -91,6 +127,16 @@ def kill_all() -> None:
     with _starting:
         for process in list(_running):
             _kill_session(process)
+
+
+@contextlib.contextmanager
+def killable(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let `kill_all` kill a process that leads a session while the block waits for it."""
+    _running.add(process)
+    try:
+        yield
+    finally:
+        _running.discard(process)
 
 
 @contextlib.contextmanager

@@ -149,6 +149,9 @@ _VERILATOR_ARGUMENTS = [
     "-Wno-fatal",
     # A module defined twice would be replaced without a word.
     "-Werror-MODDUP",
+    # Up to 5.050 this pass drops what a loop assigns if the loop also waits, or calls a function
+    # that stays one (https://github.com/verilator/verilator/issues/7921).
+    "-fno-life",
     # Every unknown gets a value of its own at run time, so that two runs can tell an output
     # that depends on one.
     "--x-assign",

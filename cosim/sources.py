@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import DesignError, VerilogError
 from ..core.files import sha256_bytes, sha256_file
+from .lexer import defined_modules
 from .process import run
 from .tools import find_verilator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .process import Completed
 
 LINE_MARKER = re.compile(
     r'^`line +(?P<line>\d+) +"(?P<file>[^"]*)" +(?P<level>\d) *$', re.MULTILINE
@@ -38,12 +41,16 @@ class Sources:
     """A design's source text.
 
     Attributes:
-        files: the named file first, then the files that it includes, each with its hash.
-        text: the preprocessed text, with `line markers, as simulators and synthesis read it.
+        files: the named file first, then those that its sidecar lists, then the included ones,
+            each with its hash.
+        text: the preprocessed text, with `line markers, as simulators and synthesis read it:
+            the listed files in their order, then the named one.
+        own_modules: the modules that the named file itself defines, in order.
     """
 
     files: tuple[SourceFile, ...]
     text: str
+    own_modules: tuple[str, ...] = ()
 
     @property
     def plain_text(self) -> str:
@@ -71,25 +78,64 @@ class Diagnostic:
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
-def read_sources(path: Path) -> Sources:
-    """Preprocess a Verilog file.
+def read_sources(path: Path, listed: Sequence[str] = ()) -> Sources:
+    """Preprocess a Verilog file, together with further files that belong to its design.
 
-    Includes are looked for beside the file.
+    They are read as one: macros and compiler directives of a file reach into the next. Includes
+    are looked for beside the named file, then beside the listed ones, in their order.
+
+    Args:
+        path: the design's file; it comes last.
+        listed: the files before it, relative to its folder.
 
     Raises:
-        DesignError: the file is missing, not text, or empty.
+        DesignError: a file is missing, not text, or empty.
         VerilogError: the preprocessor rejects it (a missing include, say).
     """
     _check_readable(path)
+    others = [_listed_file(path, name) for name in listed]
+    folders = dict.fromkeys(file.parent for file in (path, *others))
     verilator = find_verilator()
-    command: list[str | Path] = [verilator.program, "-E", f"-I{path.parent}", path]
-    done = run(command, limit_s=_PREPROCESS_LIMIT_S, env=verilator.environment())
+    command: list[str | Path] = [verilator.program, "-E", *(f"-I{folder}" for folder in folders)]
+    done = run([*command, *others, path], limit_s=_PREPROCESS_LIMIT_S, env=verilator.environment())
     if not done.ok:
-        raise VerilogError(f"{path} cannot be preprocessed", got=first_error(done.output, path))
+        raise VerilogError(f"{path} cannot be preprocessed", got=_fault(done, path))
     included = dict.fromkeys(Path(found["file"]) for found in LINE_MARKER.finditer(done.output))
-    files = dict.fromkeys([path, *(name for name in included if name.is_file())])
+    files = dict.fromkeys([path, *others, *(name for name in included if name.is_file())])
     hashed = tuple(SourceFile(name, sha256_file(name)) for name in files)
-    return Sources(files=hashed, text=done.output)
+    return Sources(hashed, done.output, defined_modules(_text_from(done.output, path)))
+
+
+def _fault(done: Completed, path: Path) -> str:
+    if done.timed_out:
+        return f"the preprocessor did not end within {_PREPROCESS_LIMIT_S:.0f} s"
+    return first_error(done.output, path)
+
+
+def _listed_file(path: Path, name: str) -> Path:
+    file = path.parent / name
+    try:
+        _check_readable(file)
+    except DesignError as error:
+        sidecar = path.with_suffix(".toml")
+        raise DesignError(
+            f"{sidecar}: {error.what}, listed in files",
+            got=error.got,
+            expected="Verilog files, relative to the folder of the sidecar",
+            remedy=f"correct files in {sidecar.name}",
+        ) from error
+    return file
+
+
+def _text_from(text: str, path: Path) -> str:
+    """Return those parts of a preprocessed text that come from one file."""
+    markers = list(LINE_MARKER.finditer(text))
+    ends = [marker.start() for marker in markers[1:]] + [len(text)]
+    return "".join(
+        text[marker.end() : end]
+        for marker, end in zip(markers, ends, strict=True)
+        if Path(marker["file"]) == path
+    )
 
 
 def without_comments(text: str) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..core.errors import RtlgradError
 from ..core.files import canonical_json, sha256_bytes, sha256_file
 from ..cosim.lanes import testbench_hash
-from ..cosim.synthesis import SCRIPT
+from ..cosim.mapping import scripts_hash
 from ..cosim.tools import table_tool_versions
-from .record import SCHEMA, Characterization, SourceHash
+from .record import SCHEMA, AnyCharacterization, SourceHash
 from .store import load
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def work_key(reference: DesignReference, library: CellLibrary) -> str:
     """Hash all that a characterization depends on besides the design's sources.
 
     That is the file's stem, the parameters, the sidecar, the testbench, the cell library, the
-    synthesis script, the versions of every tool, and our own code: a mistake mended in it must
+    synthesis scripts, the versions of every tool, and our own code: a mistake mended in it must
     not live on in stored tables.
     """
     content = {
@@ -37,7 +37,7 @@ def work_key(reference: DesignReference, library: CellLibrary) -> str:
         "sidecar": reference.sidecar.sha256,
         "testbench": testbench_hash(),
         "library": library.sha256,
-        "script": sha256_file(SCRIPT),
+        "scripts": scripts_hash(),
         "tools": table_tool_versions(),
     }
     return sha256_bytes(canonical_json(content).encode())
@@ -52,7 +52,9 @@ def code_hash() -> str:
     return sha256_bytes("\n".join(sha256_file(file) for file in files).encode())
 
 
-def fresh(reference: DesignReference, library: CellLibrary, root: Path) -> Characterization | None:
+def fresh(
+    reference: DesignReference, library: CellLibrary, root: Path
+) -> AnyCharacterization | None:
     """Return the stored characterization of a design if it still holds, else None.
 
     A damaged record does not hold: it is made again.

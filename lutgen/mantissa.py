@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class MantissaTable:
     name: str = "mantissas"
     id: str = ""
 
+    identity_key: ClassVar[str] = "mantissa"
+
     def __post_init__(self) -> None:
         if not 1 <= self.mantissa_bits <= MAX_MANTISSA_BITS:
             raise RecordError(
@@ -93,6 +95,13 @@ class MantissaTable:
         return sha256_bytes(header.encode() + body)
 
     @property
+    def codes(self) -> NDArray[np.uint16]:
+        """What is kept of it: uint16 [2^m, 2^m], the mantissa in the low m bits, the carry above."""
+        return self.mantissa.astype(np.uint16) | (
+            self.carry.astype(np.uint16) << np.uint16(self.mantissa_bits)
+        )
+
+    @property
     def values(self) -> NDArray[np.float64]:
         """The products as numbers from 1 up, below 4: float64 [2^m, 2^m]."""
         fraction = self.mantissa.astype(np.float64) / (1 << self.mantissa_bits)
@@ -115,6 +124,30 @@ class MantissaTable:
 
     def __repr__(self) -> str:
         return f"MantissaTable({self.name}, {self.mantissa_bits} bits, id={self.id[:12]})"
+
+
+def mantissas_from_codes(
+    codes: NDArray[np.integer[Any]],
+    name: str = "mantissas",
+    id: str = "",  # noqa: A002 - the field's name
+) -> MantissaTable:
+    """Return the table whose `MantissaTable.codes` are given, [2^m, 2^m].
+
+    Raises:
+        RecordError: they are not such codes.
+    """
+    bits = int(codes.shape[0]).bit_length() - 1
+    return MantissaTable(bits, codes & ((1 << bits) - 1), _carries(codes, bits, name), name, id)
+
+
+def _carries(codes: NDArray[np.integer[Any]], bits: int, name: str) -> NDArray[np.bool_]:
+    if codes.size and (int(codes.min()) < 0 or int(codes.max()) >> (bits + 1)):
+        raise RecordError(
+            f"mantissa table {name!r} has entries of more than {bits + 1} bits",
+            got=f"{codes.min()} to {codes.max()}",
+            expected=f"a carry and a mantissa of {bits} bits",
+        )
+    return np.asarray(codes >> bits, dtype=np.bool_)
 
 
 def from_significands(table: ProductTable) -> MantissaTable:

@@ -1,10 +1,12 @@
-"""The characterization of a design: its table, and everything that is known about it."""
+"""The characterization of a design: its table or sample, and everything that is known about it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ..core.files import canonical_json, sha256_bytes
 
@@ -12,16 +14,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..cosim.cost import Cost
-    from ..cosim.interface import Interface
+    from ..cosim.interface import Interface, Latency
+    from .decomposition import Decomposition
+    from .float_metrics import FloatMetrics
+    from .mantissa import MantissaTable
     from .metrics import ErrorMetrics
+    from .rounding import Rounding
+    from .sample import Sample
+    from .sampled_float import SampledFloatMetrics
+    from .sampled_metrics import SampledMetrics
     from .table import ProductTable
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the record's format; docs/record-format.md describes it."""
 
 IDENTITY_SCHEMA = 1
 """Number of the identity's make-up. It changes only if what identifies a design changes: every
 id changes with it, and checkpoints refuse the tables of before."""
+
+
+class RecordKind(StrEnum):
+    """What a record holds of a design's products."""
+
+    TABLE = "table"
+    """Every product of two integers."""
+    SAMPLE = "sample"
+    """Products of a sample of operand pairs: there are too many for a table."""
+    MANTISSA = "mantissa"
+    """Every product of two mantissas of a floating-point format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +79,41 @@ class Provenance:
     created_utc: str
 
 
-@dataclass(frozen=True)
-class Characterization:
-    """All that is known about one design.
+@dataclass(frozen=True, kw_only=True)
+class Described(ABC):
+    """What is known of a design whatever its kind.
 
     Attributes:
         name: the design's name.
         title: one line for people.
         citation: the publication of the circuit.
         interface: its ports.
-        table: its products; the table's id is this characterization's.
-        metrics: its error metrics.
         cost: its area, delay and power.
         provenance: where all this comes from.
         warnings: what the user should know (an output too narrow, ...).
+        latency: when a clocked design's product appears; None for a combinational one.
     """
+
+    kind: ClassVar[RecordKind]
 
     name: str
     title: str
     citation: str
     interface: Interface
-    table: ProductTable
-    metrics: ErrorMetrics
     cost: Cost
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    latency: Latency | None = None
+
+    @property
+    @abstractmethod
+    def content(self) -> Content:
+        """The products that it holds."""
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What makes this characterization the one it is: ports, parameters, sources, table."""
-        return identity(self.interface, self.provenance.sources, self.table)
+        """What makes this characterization the one it is: ports, parameters, sources, products."""
+        return identity(self.interface, self.provenance.sources, self.content)
 
     @property
     def id(self) -> str:
@@ -96,8 +121,82 @@ class Characterization:
         return identity_hash(self.identity)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Characterization(Described):
+    """All that is known about a design that was simulated for every operand pair.
+
+    Attributes:
+        table: its products; the table's id is this characterization's.
+        metrics: its error metrics.
+    """
+
+    kind = RecordKind.TABLE
+
+    table: ProductTable
+    metrics: ErrorMetrics
+
+    @property
+    def content(self) -> ProductTable:
+        """Its table."""
+        return self.table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledCharacterization(Described):
+    """All that is known about a design with too many operand pairs for a table.
+
+    Attributes:
+        sample: operand pairs and the design's outputs for them.
+        metrics: estimates of its error metrics; relative ones for a floating-point format.
+        netlist_pairs: operand pairs of the sample for which the mapped netlist was evaluated and
+            found equal to the simulation; 0 without a netlist. A sample is no proof.
+    """
+
+    kind = RecordKind.SAMPLE
+
+    sample: Sample
+    metrics: SampledMetrics | SampledFloatMetrics
+    netlist_pairs: int = 0
+
+    @property
+    def content(self) -> Sample:
+        """Its sample."""
+        return self.sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class MantissaCharacterization(Described):
+    """All that is known about a floating-point multiplier that has a mantissa table.
+
+    Attributes:
+        table: its mantissas and carries; the table's id is this characterization's.
+        metrics: relative errors over every pair of mantissas.
+        rounding: how its mantissas compare with those of the exact products.
+        decomposition: for a multiplier of complete numbers, how it was checked that sign, exponent
+            and mantissa are computed apart, and what it does with special operands.
+    """
+
+    kind = RecordKind.MANTISSA
+
+    table: MantissaTable
+    metrics: FloatMetrics
+    rounding: Rounding
+    decomposition: Decomposition | None = None
+
+    @property
+    def content(self) -> MantissaTable:
+        """Its table."""
+        return self.table
+
+
+Content: TypeAlias = "ProductTable | Sample | MantissaTable"
+AnyCharacterization: TypeAlias = (
+    Characterization | SampledCharacterization | MantissaCharacterization
+)
+
+
 def identity(
-    interface: Interface, sources: tuple[SourceHash, ...], table: ProductTable
+    interface: Interface, sources: tuple[SourceHash, ...], content: Content
 ) -> dict[str, Any]:
     """Return the identity as plain data: contents count, names of files and designs do not."""
     ports = {
@@ -110,7 +209,8 @@ def identity(
         "ports": ports,
         "parameters": dict(interface.parameters),
         "sources": [source.sha256 for source in sources],
-        "table": table.content_hash,
+        # "table", "sample" or "mantissa".
+        content.identity_key: content.content_hash,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class ProductTable:
     signed_b: bool = False
     name: str = "table"
     id: str = ""
+
+    identity_key: ClassVar[str] = "table"
 
     def __post_init__(self) -> None:
         products = _checked_products(self.products, self.name)

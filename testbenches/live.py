@@ -11,9 +11,11 @@ from typing import Any
 import cocotb
 from cocotb.triggers import ValueChange
 
+ENDED = 2
+
 
 @cocotb.test()
 async def live(top: Any) -> None:
     """Wait for the end of the requests."""
-    while str(top.ended.value) != "1":
-        await ValueChange(top.ended)
+    while top.state.value != ENDED:
+        await ValueChange(top.state)

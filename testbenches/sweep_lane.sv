@@ -1,6 +1,6 @@
 // One lane of the exhaustive sweep: drives every operand pair into one design and offers the
 // outputs row by row. All lanes of a model advance together in simulated time. When `rows_done`
-// changes, `row` holds the outputs for operand code `a` and every code of b.
+// changes, `row` holds the outputs for operand code `row_a` and every code of b.
 //
 // The codes are visited in ascending order, in which b alone changes within a row, or with
 // +rtlgrad_descending in descending order, in which a alone changes last before each sample.
@@ -13,11 +13,11 @@ module rtlgrad_lane_$index;
   localparam Rows = 1 << $width_a;
   localparam Columns = 1 << $width_b;
 
-  logic [$width_a-1:0] a  /*verilator public_flat_rd*/;
-  logic [$width_a-1:0] order_a;
+  logic [$width_a-1:0] a, order_a;
   logic [$width_b-1:0] b, order_b;
   wire [$width_out-1:0] out;
   logic [Columns*$field_bits-1:0] row  /*verilator public_flat_rd*/;
+  logic [$width_a-1:0] row_a  /*verilator public_flat_rd*/;
   logic [$width_a:0] rows_done  /*verilator public_flat_rd*/;
 
   // Names are escaped, since a design may use any, keywords of SystemVerilog among them.
@@ -49,6 +49,7 @@ module rtlgrad_lane_$index;
           #1;
           row[b*$field_bits+:$field_bits] = $field_bits'(out);
         end
+        row_a = a;
         rows_done++;
         #1;
       end

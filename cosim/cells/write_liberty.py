@@ -1,4 +1,4 @@
-"""Writes ``osu_freepdk45.lib`` from the published cell figures in ``osu_freepdk45.csv``.
+"""Writes ``osu_freepdk45.lib`` from the published cell figures in ``osu_freepdk45*.csv``.
 
 Run ``python -m rtlgrad.cosim.cells.write_liberty`` after changing the figures; a test compares
 the file with what this module writes.
@@ -6,7 +6,8 @@ the file with what this module writes.
 The figures are those of the OSU FreePDK45 standard cells (Oklahoma State University's cells for
 the NCSU FreePDK 45 nm kit; typical corner, 1.1 V, 27 C): area, leakage, pin capacitances, delay
 fitted as t0 + R * load at a small input slew, and the mean internal energy of an output
-transition. They hold the combinational cells only, without the tri-state buffers.
+transition. ``osu_freepdk45.csv`` holds the combinational cells, of which the tri-state buffers are
+left out, and ``osu_freepdk45_registers.csv`` the flip-flops.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .write_registers import RegisterFigures, read_registers, render_register
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,16 +129,21 @@ def timing_sense(output: Output, pin: str) -> str:
     return "positive_unate" if rises else "negative_unate"
 
 
-def liberty(cells: Iterable[Cell]) -> str:
-    """Render cells as a Liberty library."""
-    body = "\n".join(_render_cell(cell) for cell in cells)
+def liberty(cells: Iterable[Cell], registers: Iterable[RegisterFigures] = ()) -> str:
+    """Render cells and flip-flops as a Liberty library."""
+    rendered = [_render_cell(cell) for cell in cells]
+    for register in registers:
+        delay, transition = _over_load(register.delay_ns, register.resistance_ns_per_pf)
+        rendered.append(render_register(register, delay, transition))
+    body = "\n".join(rendered)
     return f"{_HEADER}{body}}}\n"
 
 
 _HEADER = f"""\
-/* OSU FreePDK45 combinational standard cells, as published by Oklahoma State University for the
+/* OSU FreePDK45 standard cells, as published by Oklahoma State University for the
    NCSU FreePDK 45 nm kit: typical corner, 1.1 V, 27 C.
-   Written by rtlgrad.cosim.cells.write_liberty from the figures in osu_freepdk45.csv.
+   Written by rtlgrad.cosim.cells.write_liberty from the figures in osu_freepdk45.csv and
+   osu_freepdk45_registers.csv.
    Delays are linear in the load and do not depend on the input slew; the transition tables are
    the load-dependent part of the delay. */
 library (osu_freepdk45) {{
@@ -190,9 +198,7 @@ def _render_output(output: Output) -> list[str]:
         "      direction : output;",
         f'      function : "{output.function}";',
     ]
-    loaded = [output.resistance_ns_per_pf * load for load in _LOADS_PF]
-    delay = _matrix([output.delay_ns + part for part in loaded])
-    transition = _matrix(loaded)
+    delay, transition = _over_load(output.delay_ns, output.resistance_ns_per_pf)
     energy = ", ".join([f"{output.energy_pj:g}"] * len(_SLEWS_NS))
     for pin in sorted(pins_of(output.function)):
         lines += [
@@ -213,10 +219,16 @@ def _render_output(output: Output) -> list[str]:
     return [*lines, "    }"]
 
 
+def _over_load(delay_ns: float, resistance_ns_per_pf: float) -> tuple[str, str]:
+    """Return the values of a delay table and of its transition table."""
+    loaded = [resistance_ns_per_pf * load for load in _LOADS_PF]
+    return _matrix([delay_ns + part for part in loaded]), _matrix(loaded)
+
+
 def _matrix(over_load: list[float]) -> str:
     row = ", ".join(f"{value:.6g}" for value in over_load)
     return ", ".join([f'"{row}"'] * len(_SLEWS_NS))
 
 
 if __name__ == "__main__":
-    LIBRARY.write_text(liberty(read_figures()))
+    LIBRARY.write_text(liberty(read_figures(), read_registers()))

@@ -13,7 +13,7 @@ from .pyslang_reader import PyslangUnit
 from .pyverilog_reader import PyverilogUnit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 _FRONT_ENDS: tuple[Callable[[str], SourceUnit], ...] = (PyverilogUnit, PyslangUnit)
@@ -28,7 +28,12 @@ class ReadModule:
 
 
 def read_module(
-    text: str, path: Path, *, top: str | None, overrides: Mapping[str, int]
+    text: str,
+    path: Path,
+    *,
+    top: str | None,
+    overrides: Mapping[str, int],
+    own: Collection[str] = (),
 ) -> ReadModule:
     """Find the top module of a text and resolve its ports.
 
@@ -37,6 +42,7 @@ def read_module(
         path: the file, for messages and for its stem.
         top: the module's name if it is known.
         overrides: parameter overrides by name.
+        own: modules that the file itself defines, if others were read with it.
 
     Raises:
         VerilogError: no front end can read the text.
@@ -48,7 +54,7 @@ def read_module(
     for front_end in _FRONT_ENDS:
         try:
             unit = _parsed(front_end, text)
-            name = readings[0].declaration.name if readings else choose_top(unit, path, top)
+            name = readings[0].declaration.name if readings else choose_top(unit, path, top, own)
             readings.append(ReadModule(_declared(unit, name, overrides, path), unit.front_end))
         except CannotReadError as refusal:
             refusals.append(str(refusal))
@@ -75,11 +81,11 @@ def _declared(
         ) from error
 
 
-def choose_top(unit: SourceUnit, path: Path, top: str | None) -> str:
+def choose_top(unit: SourceUnit, path: Path, top: str | None, own: Collection[str] = ()) -> str:
     """Return the module that is the multiplier.
 
     That is the one that the sidecar names; else the only one that nothing instantiates; else,
-    of several such, the one called like the file.
+    of several such, the only one in the design's own file, or the one called like the file.
     """
     if not unit.modules:
         raise InterfaceError(f"{path} contains no module", expected="a Verilog module")
@@ -88,6 +94,7 @@ def choose_top(unit: SourceUnit, path: Path, top: str | None) -> str:
             raise unknown_name(top, unit.modules, kind=f"top module for {path}:")
         return top
     candidates = unit.candidates or unit.modules
+    candidates = tuple(name for name in candidates if name in own) or candidates
     if len(candidates) == 1:
         return candidates[0]
     if path.stem in candidates:

@@ -30,7 +30,8 @@ class Activity:
         unit_delay: int64 [nets], changes when every gate answers one time unit after its inputs
             and follows every pulse: includes glitches, and more of them than real gates, which
             swallow short pulses, let through.
-        transitions: how often the operands changed hands: pairs - 1.
+        transitions: how often the operands changed hands: pairs - 1. In a clocked netlist, the
+            operations.
     """
 
     zero_delay: NDArray[np.int64]
@@ -47,7 +48,7 @@ def count_toggles(netlist: Netlist, interface: Interface, stimulus: Stimulus) ->
     check_ports(netlist, interface)
     zero = np.zeros(netlist.nets, dtype=np.int64)
     unit = np.zeros(netlist.nets, dtype=np.int64)
-    sinks = _sinks(netlist)
+    sinks = sinks_of(netlist)
     # Neighbouring blocks share a vector, so that no transition is lost between them.
     for start in range(0, stimulus.pairs - 1, BLOCK - 1):
         part = slice(start, start + BLOCK)
@@ -57,11 +58,11 @@ def count_toggles(netlist: Netlist, interface: Interface, stimulus: Stimulus) ->
         mask = transition_mask(len(a))
         started = [(previous(words) & mask) | (words & ~mask) for words in settled]
         zero += [count_ones(x ^ y) for x, y in zip(settled, started, strict=True)]
-        _add_unit_delay(netlist, sinks, settled, started, inputs, unit)
+        add_unit_delay(netlist, sinks, settled, started, inputs, unit)
     return Activity(zero, unit, stimulus.pairs - 1)
 
 
-def _add_unit_delay(
+def add_unit_delay(
     netlist: Netlist,
     sinks: list[list[int]],
     settled: list[Words],
@@ -96,7 +97,7 @@ def _apply(state: list[Words], new: dict[int, Words], counts: NDArray[np.int64])
     return changed
 
 
-def _sinks(netlist: Netlist) -> list[list[int]]:
+def sinks_of(netlist: Netlist) -> list[list[int]]:
     """Return, for each net, the stages that read it."""
     sinks: list[list[int]] = [[] for _ in range(netlist.nets)]
     for index, stage in enumerate(netlist.stages):

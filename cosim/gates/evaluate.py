@@ -11,11 +11,11 @@ from .netlist import ONE
 from .packed import counting_bit, pack_codes, unpack_codes, word_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from ..interface import Interface, Port
+    from ..interface import Interface
     from .functions import Words
     from .netlist import Netlist
 
@@ -23,7 +23,8 @@ BLOCK = 1 << 16
 """Vectors evaluated at a time: 8 KiB a net, so that a netlist's working set stays in the cache."""
 
 MAX_TABLE_BITS = 24
-_MAX_OUTPUT_BITS = 64
+_MAX_OUTPUT_BITS = 128
+_WORD = 64
 
 
 def settle(netlist: Netlist, inputs: Mapping[int, Words]) -> list[Words]:
@@ -62,13 +63,8 @@ def netlist_codes(netlist: Netlist, interface: Interface) -> NDArray[np.uint64]:
         DesignError: the ports differ from the interface's, or are too wide.
     """
     check_ports(netlist, interface)
-    bits = interface.a.width + interface.b.width
-    if bits > MAX_TABLE_BITS:
-        raise DesignError(
-            f"{netlist.module} is too wide to evaluate exhaustively",
-            got=f"{bits} operand bits",
-            expected=f"at most {MAX_TABLE_BITS}",
-        )
+    _check_combinational(netlist, interface)
+    bits = table_bits(interface)
     # Pair number a * 2^wb + b: its low bits are those of b.
     nets = [*netlist.inputs[interface.b.name], *netlist.inputs[interface.a.name]]
     out = netlist.outputs[interface.out.name]
@@ -94,25 +90,43 @@ def stream_codes(
         b: uint64 [N], operand codes.
 
     Returns:
-        uint64 [N]: the output's codes.
+        uint64 [N]: the output's codes, or their low 64 bits.
 
     Raises:
         DesignError: the ports differ from the interface's.
     """
+    return stream_words(netlist, interface, a, b)[:, 0]
+
+
+def stream_words(
+    netlist: Netlist, interface: Interface, a: NDArray[np.uint64], b: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Evaluate a stream of operand pairs as `stream_codes` does, with outputs of any width.
+
+    Returns:
+        uint64 [N, words]: the output's codes, the low 64 bits first.
+    """
     check_ports(netlist, interface)
     out = netlist.outputs[interface.out.name]
-    codes = np.empty(len(a), dtype=np.uint64)
+    lanes = [out[i : i + _WORD] for i in range(0, len(out), _WORD)]
+    codes = np.empty((len(a), len(lanes)), dtype=np.uint64)
     for start in range(0, len(a), BLOCK):
         part = slice(start, start + BLOCK)
         values = settle(netlist, packed_operands(netlist, interface, a[part], b[part]))
-        codes[part] = unpack_codes([values[net] for net in out], len(a[part]))
+        for lane, nets in enumerate(lanes):
+            codes[part, lane] = unpack_codes([values[net] for net in nets], len(a[part]))
     return codes
 
 
 def packed_operands(
     netlist: Netlist, interface: Interface, a: NDArray[np.uint64], b: NDArray[np.uint64]
 ) -> dict[int, Words]:
-    """Return the packed values of the operand nets for a stream of codes, uint64 [N] each."""
+    """Return the packed values of the operand nets for a stream of codes, uint64 [N] each.
+
+    Raises:
+        DesignError: the netlist is clocked.
+    """
+    _check_combinational(netlist, interface)
     inputs: dict[int, Words] = {}
     for port, codes in ((interface.a, a), (interface.b, b)):
         packed = pack_codes(codes, port.width)
@@ -154,31 +168,52 @@ def prove_equal(
     )
 
 
+def _check_combinational(netlist: Netlist, interface: Interface) -> None:
+    if netlist.registers or interface.clocking is not None:
+        raise DesignError(
+            f"{netlist.module} is clocked: its products take its latency to evaluate",
+            got=f"{len(netlist.registers)} flip-flops",
+            expected="a combinational netlist",
+        )
+
+
+def table_bits(interface: Interface) -> int:
+    """Return the operand bits of a design that can be evaluated exhaustively.
+
+    Raises:
+        DesignError: it is too wide for that.
+    """
+    bits = interface.a.width + interface.b.width
+    if bits > MAX_TABLE_BITS or interface.out.width > _WORD:
+        raise DesignError(
+            f"{interface.module} is too wide to evaluate exhaustively",
+            got=f"{bits} operand bits, {interface.out.width} output bits",
+            expected=f"at most {MAX_TABLE_BITS} and {_WORD}",
+        )
+    return bits
+
+
 def check_ports(netlist: Netlist, interface: Interface) -> None:
-    """Check that a netlist has the operands and the output of an interface.
+    """Check that a netlist has the operands, the output and the clock signals of an interface.
 
     It may have further outputs: a sidecar says which one carries the product.
 
     Raises:
         DesignError: it has not.
     """
-    expected = {
-        "input": _widths([interface.a, interface.b]),
-        "output": _widths([interface.out]),
-    }
+    inputs = {port.name: port.width for port in (interface.a, interface.b)}
+    outputs = {interface.out.name: interface.out.width}
+    if (clocking := interface.clocking) is not None:
+        inputs |= dict.fromkeys(clocking.inputs, 1)
+        outputs |= {clocking.done: 1} if clocking.done else {}
     found = {
         "input": {name: len(nets) for name, nets in netlist.inputs.items()},
-        "output": {
-            name: len(nets) for name, nets in netlist.outputs.items() if name == interface.out.name
-        },
+        "output": {name: len(nets) for name, nets in netlist.outputs.items() if name in outputs},
     }
+    expected = {"input": inputs, "output": outputs}
     if found != expected or interface.out.width > _MAX_OUTPUT_BITS:
         raise DesignError(
             f"{netlist.module}: the netlist's ports are not those of the design",
             got=found,
             expected=f"{expected}, outputs of at most {_MAX_OUTPUT_BITS} bits",
         )
-
-
-def _widths(ports: Sequence[Port]) -> dict[str, int]:
-    return {port.name: port.width for port in ports}

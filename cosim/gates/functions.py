@@ -110,6 +110,23 @@ def pins_of(function: Function) -> frozenset[str]:
             return frozenset()
 
 
+def substitute(function: Function, name: str, replacement: Function) -> Function:
+    """Return a function in which a pin is replaced by another function."""
+    match function:
+        case Pin(found):
+            return replacement if found == name else function
+        case Not(operand):
+            return Not(substitute(operand, name, replacement))
+        case Binary(operator, left, right):
+            return Binary(
+                operator,
+                substitute(left, name, replacement),
+                substitute(right, name, replacement),
+            )
+        case _:
+            return function
+
+
 def evaluate(function: Function, values: Mapping[str, Words]) -> Words:
     """Evaluate a function on many vectors at once.
 

@@ -1,4 +1,4 @@
-"""Liberty files: any combinational standard-cell library becomes a :class:`Library`."""
+"""Liberty files: any standard-cell library becomes a :class:`Library`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_library(path: Path) -> Library:
-    """Read the combinational cells of a Liberty file, plain or gzipped.
+    """Read the combinational cells and the flip-flops of a Liberty file, plain or gzipped.
 
-    Tri-state and sequential cells and cells without a function are left out, with the reason.
+    Latches, tri-state cells and cells without a function are left out, with the reason.
     Parsing takes seconds for a large library; the result is kept in the user's cache, by content.
 
     Raises:
@@ -58,17 +58,21 @@ def parse_library(text: str, path: Path, digest: str) -> Library:
         raise _unusable(path, f"its outermost group is {group.group_name!r}, not a library")
     units = read_units(group, path)
     reader = CellReader(units, templates(group), attribute(group, "default_cell_leakage_power"))
-    cells: list[GateCell] = []
+    found: list[GateCell] = []
     skipped: dict[str, str] = {}
     for cell in group.get_groups("cell"):
         try:
-            cells.append(reader.read(cell))
+            found.append(reader.read(cell))
         except SkippedCell as reason:
             skipped[cell_name(cell)] = str(reason)
         except (ConfigError, ValueError) as error:
             raise _unusable(path, f"cell {cell_name(cell)}: {error}") from error
+    cells = [cell for cell in found if cell.register is None]
     _check_usable(path, cells, skipped)
-    return Library(cell_name(group), path, digest, units.voltage_v, tuple(cells), skipped)
+    registers = tuple(cell for cell in found if cell.register is not None)
+    return Library(
+        cell_name(group), path, digest, units.voltage_v, tuple(cells), skipped, registers
+    )
 
 
 def _read(path: Path) -> bytes:

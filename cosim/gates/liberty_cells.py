@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .functions import Function, parse_function, pins_of, truth_table
 from .liberty_groups import Template, Units, attribute, cell_name, read_table
-from .library import GateCell, InputPin, OutputPin, Sense, TimingArc
+from .liberty_registers import EDGE, output_function, read_register, with_setups
+from .library import GateCell, InputPin, OutputPin, Register, Sense, TimingArc
 from .lookup import LookupTable, weighted_sum
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ _SENSES: dict[str, Sense] = {
     "negative_unate": "negative",
     "non_unate": "both",
 }
-_STATE_GROUPS = {"ff", "ff_bank", "latch", "latch_bank", "statetable", "memory"}
+_STATE_GROUPS = {
+    "ff_bank": "holds more than one bit",
+    "latch": "a latch",
+    "latch_bank": "a latch",
+    "statetable": "keeps state that only a table describes",
+    "memory": "a memory",
+}
 _MAX_STATE_PINS = 10
 """Cells with more inputs get the plain mean over their ``when`` groups."""
 
@@ -45,11 +52,12 @@ class CellReader:
         """Return the cell.
 
         Raises:
-            SkippedCell: it is not a combinational function of single-bit pins.
+            SkippedCell: it is neither a combinational function of single-bit pins nor a
+                flip-flop of one bit.
             ConfigError: a function cannot be read.
             ValueError: a figure or table cannot be read.
         """
-        _check_combinational(cell)
+        _check_kind(cell)
         pins = {name: pin for pin in cell.get_groups("pin") for name in _names(pin)}
         inputs = [name for name, pin in pins.items() if attribute(pin, "direction") == "input"]
         functions = {
@@ -57,17 +65,24 @@ class CellReader:
             for name, pin in pins.items()
             if (text := attribute(pin, "function")) is not None
         }
-        _check_pins(pins, inputs, functions)
-        states = _states(inputs, functions)
+        register = _register(cell, inputs, functions)
+        _check_pins(pins, inputs, functions, register)
+        # A flip-flop's bit counts as one more pin: it is as likely 0 as 1.
+        states = _states([*inputs, register.state] if register else inputs, functions)
+        if register is not None:
+            register = with_setups(
+                register, {name: pins[name] for name in inputs}, self.templates, self.units
+            )
         return GateCell(
             name=cell_name(cell),
             area_um2=float(attribute(cell, "area") or 0.0),
             leakage_nw=self._leakage(cell),
             inputs=tuple(self._input(name, pins[name], states) for name in inputs),
             outputs=tuple(
-                self._output(name, pins[name], function, inputs, states)
+                self._output(name, pins[name], function, inputs, states, register)
                 for name, function in functions.items()
             ),
+            register=register,
         )
 
     def _leakage(self, cell: Any) -> float | None:
@@ -98,7 +113,13 @@ class CellReader:
         return InputPin(name, load, weighted_sum(parts))
 
     def _output(
-        self, name: str, pin: Any, function: Function, inputs: list[str], states: _States
+        self,
+        name: str,
+        pin: Any,
+        function: Function,
+        inputs: list[str],
+        states: _States,
+        register: Register | None,
     ) -> OutputPin:
         by_cause: dict[str, list[tuple[float, LookupTable]]] = {}
         for group in pin.get_groups("internal_power"):
@@ -108,10 +129,17 @@ class CellReader:
             for cause in (attribute(group, "related_pin") or "").split() or [""]:
                 part = (states.share(attribute(group, "when")), table)
                 by_cause.setdefault(cause, []).append(part)
+        if register is not None and register.clock in by_cause:
+            # Reset and preset work before an operation, the clock during it.
+            by_cause = {register.clock: by_cause[register.clock]}
         means = [mean for parts in by_cause.values() if (mean := _mean(parts)) is not None]
         energy = _mean([(1.0, mean) for mean in means])
+        kind = "combinational" if register is None else EDGE[register.falling]
         arcs = [
-            arc for group in pin.get_groups("timing") for arc in self._arcs(group, function, inputs)
+            arc
+            for group in pin.get_groups("timing")
+            if (attribute(group, "timing_type") or "combinational").startswith(kind)
+            for arc in self._arcs(group, function, inputs)
         ]
         return OutputPin(name, function, energy, tuple(arcs))
 
@@ -127,8 +155,6 @@ class CellReader:
         return _mean([(1.0, table) for table in tables])
 
     def _arcs(self, group: Any, function: Function, inputs: list[str]) -> list[TimingArc]:
-        if not (attribute(group, "timing_type") or "combinational").startswith("combinational"):
-            return []
         tables = {
             inner.group_name: table
             for inner in group.groups
@@ -215,16 +241,37 @@ def _names(pin: Any) -> list[str]:
     return [str(name).strip().strip('"') for name in pin.args]
 
 
-def _check_combinational(cell: Any) -> None:
+def _check_kind(cell: Any) -> None:
     kinds = {group.group_name for group in cell.groups}
-    if kinds & _STATE_GROUPS or attribute(cell, "clock_gating_integrated_cell"):
-        raise SkippedCell("keeps state")
+    for kind, reason in _STATE_GROUPS.items():
+        if kind in kinds:
+            raise SkippedCell(reason)
+    if attribute(cell, "clock_gating_integrated_cell"):
+        raise SkippedCell("a clock gate")
     if kinds & {"bus", "bundle"}:
         raise SkippedCell("has bus pins")
 
 
+def _register(cell: Any, inputs: list[str], functions: dict[str, Function]) -> Register | None:
+    """Read what makes a cell a flip-flop, and put its outputs in terms of its state."""
+    if not cell.get_groups("ff"):
+        return None
+    register = read_register(cell, inputs)
+    if isinstance(register, str):
+        raise SkippedCell(register)
+    for name, function in functions.items():
+        of_state = output_function(function, register, cell)
+        if of_state is None:
+            raise SkippedCell(f"output {name} is not its state alone")
+        functions[name] = of_state
+    return register
+
+
 def _check_pins(
-    pins: Mapping[str, Any], inputs: list[str], functions: Mapping[str, Function]
+    pins: Mapping[str, Any],
+    inputs: list[str],
+    functions: Mapping[str, Function],
+    register: Register | None,
 ) -> None:
     for name, pin in pins.items():
         direction = attribute(pin, "direction")
@@ -237,7 +284,7 @@ def _check_pins(
     if not functions:
         raise SkippedCell("no output")
     for name, function in functions.items():
-        unknown = pins_of(function) - set(inputs)
+        unknown = pins_of(function) - set(inputs) - ({register.state} if register else set())
         if unknown:
             what = ", ".join(sorted(unknown))
             raise SkippedCell(f"the function of {name} names {what}, which is no input")

@@ -21,6 +21,7 @@ _PREFIXES = {"a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3
 _UNIT = re.compile(r"\s*([\d.eE+-]*?)\s*([afpnumk]?)([sFVWf])\s*", re.IGNORECASE)
 _SLEW = {"input_net_transition", "input_transition_time"}
 _LOAD = {"total_output_net_capacitance"}
+_DATA_SLEW, _CLOCK_SLEW = "constrained_pin_transition", "related_pin_transition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,36 @@ def read_table(
     template = known.get(cell_name(group), Template((), ()))
     if not set(template.variables) <= _SLEW | _LOAD:
         return None
+    axes, values = _grid(group, template, scale)
+    return _oriented(template.variables, axes, values, units)
+
+
+def read_constraint(group: Any, known: Mapping[str, Template], units: Units) -> LookupTable | None:
+    """Read the table of a setup time: over the data's slew, at the sharpest clock edge it has.
+
+    Returns:
+        The times in ps over the data's slew, or None where the table is over other quantities.
+
+    Raises:
+        ValueError: the values do not match the axes.
+    """
+    template = known.get(cell_name(group), Template((), ()))
+    if not set(template.variables) <= {_DATA_SLEW, _CLOCK_SLEW}:
+        return None
+    axes, values = _grid(group, template, units.time_ps)
+    if _DATA_SLEW not in template.variables:
+        return LookupTable((0.0,), (0.0,), values[:1])
+    place = template.variables.index(_DATA_SLEW)
+    slews = tuple(point * units.time_ps for point in axes[place])
+    # The sharpest clock edge is the first point of the other axis.
+    stride = len(axes[1]) if len(axes) == 2 and place == 0 else 1
+    return LookupTable(slews, (0.0,), values[: len(slews) * stride : stride])
+
+
+def _grid(
+    group: Any, template: Template, scale: float
+) -> tuple[list[tuple[float, ...]], tuple[float, ...]]:
+    """Return a table's axes and its values, scaled."""
     axes = [
         numbers(group, f"index_{i + 1}") or template.indexes[i]
         for i in range(len(template.variables))
@@ -131,7 +162,7 @@ def read_table(
         raise ValueError(
             f"table {group.group_name} has {len(values)} values for rising axes of {sizes} points"
         )
-    return _oriented(template.variables, axes, values, units)
+    return axes, values
 
 
 def numbers(group: Any, name: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""A cell library as this package uses it: functions, loads, energies and delays, in fixed units."""
+"""A cell library as this package uses it: functions, loads, energies, delays, in fixed units."""
 
 from __future__ import annotations
 
@@ -59,11 +59,14 @@ class OutputPin:
 
     Attributes:
         name: pin name.
-        function: its value as a function of the cell's input pins.
+        function: its value as a function of the cell's input pins; of its state alone, for a
+            flip-flop.
         energy_fj: internal energy of one transition over slew and load (fJ), without what goes
             into the load itself; mean over rise and fall, over the pins that can cause the
-            transition, and over the cell's states. None where the library states none.
-        arcs: the timing arcs that end here; empty where the library states none.
+            transition (the clock, for a flip-flop), and over the cell's states. None where the
+            library states none.
+        arcs: the timing arcs that end here, from the clock for a flip-flop; empty where the
+            library states none.
     """
 
     name: str
@@ -73,8 +76,47 @@ class OutputPin:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """How long before the active clock edge an input of a flip-flop must have settled.
+
+    Attributes:
+        pin: the input.
+        rise_ps: for a rising input, over the input's slew, at the sharpest clock edge that the
+            library tabulates, in ps.
+        fall_ps: for a falling input.
+    """
+
+    pin: str
+    rise_ps: LookupTable
+    fall_ps: LookupTable
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """What makes a cell a flip-flop (Liberty's ``ff`` group).
+
+    Attributes:
+        state: name of the variable that holds its bit; the functions of the outputs read it.
+        clock: the clock pin.
+        falling: whether it takes its next state at the falling edge.
+        next_state: the next state, as a function of the input pins and of the state.
+        clear: where this is 1, the state is 0, whatever the clock does; None for never.
+        preset: where this is 1, the state is 1; None for never.
+        setups: setup times; empty where the library states none.
+    """
+
+    state: str
+    clock: str
+    falling: bool
+    next_state: Function
+    clear: Function | None
+    preset: Function | None
+    setups: tuple[Setup, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GateCell:
-    """A combinational cell.
+    """A combinational cell, or a flip-flop.
 
     Attributes:
         name: cell name.
@@ -82,6 +124,7 @@ class GateCell:
         leakage_nw: static power, mean over its states (nW); None where the library states none.
         inputs: its input pins.
         outputs: its output pins; several for adders.
+        register: what makes it a flip-flop; None for a combinational cell.
     """
 
     name: str
@@ -89,19 +132,21 @@ class GateCell:
     leakage_nw: float | None
     inputs: tuple[InputPin, ...]
     outputs: tuple[OutputPin, ...]
+    register: Register | None = None
 
 
 @dataclass(frozen=True)
 class Library:
-    """The combinational cells of one Liberty file.
+    """The combinational cells and the flip-flops of one Liberty file.
 
     Attributes:
         name: the library's own name.
         path: the file.
         sha256: hash of the file's content, as it lies on disk.
         voltage_v: supply voltage of its operating conditions.
-        cells: the cells that can be evaluated.
-        skipped: other cells -> why they cannot ("keeps state", "tri-state" ...).
+        cells: the combinational cells that can be evaluated.
+        skipped: other cells -> why they cannot ("a latch", "tri-state" ...).
+        registers: the flip-flops that can be evaluated.
     """
 
     name: str
@@ -110,8 +155,9 @@ class Library:
     voltage_v: float
     cells: tuple[GateCell, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    registers: tuple[GateCell, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, GateCell]:
-        """The cells by name."""
-        return {cell.name: cell for cell in self.cells}
+        """All cells by name, flip-flops too."""
+        return {cell.name: cell for cell in (*self.cells, *self.registers)}

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ConfigError
 from ...core.files import cache_folder, canonical_json, sha256_bytes, write_atomic
 from .functions import format_function, parse_function
-from .library import GateCell, InputPin, Library, OutputPin, TimingArc
+from .library import GateCell, InputPin, Library, OutputPin, Register, Setup, TimingArc
 from .lookup import LookupTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """Number of the format and of what the reader extracts: raise it when either changes."""
 
 
@@ -64,7 +64,7 @@ class _Tables:
 
 def _encode(library: Library) -> dict[str, Any]:
     tables = _Tables()
-    cells = [_encode_cell(cell, tables) for cell in library.cells]
+    cells = [_encode_cell(cell, tables) for cell in (*library.cells, *library.registers)]
     return {
         "name": library.name,
         "voltage_v": library.voltage_v,
@@ -92,22 +92,40 @@ def _encode_cell(cell: GateCell, tables: _Tables) -> list[Any]:
         ]
         for pin in cell.outputs
     ]
-    return [cell.name, cell.area_um2, cell.leakage_nw, inputs, outputs]
+    register = None if cell.register is None else _encode_register(cell.register, tables)
+    return [cell.name, cell.area_um2, cell.leakage_nw, inputs, outputs, register]
+
+
+def _encode_register(register: Register, tables: _Tables) -> list[Any]:
+    functions = (register.next_state, register.clear, register.preset)
+    return [
+        register.state,
+        register.clock,
+        register.falling,
+        [None if function is None else format_function(function) for function in functions],
+        [[s.pin, tables.number(s.rise_ps), tables.number(s.fall_ps)] for s in register.setups],
+    ]
 
 
 def _decode(body: Any, path: Path, digest: str) -> Library:
     tables = [None if row is None else LookupTable(*map(tuple, row)) for row in body["tables"]]
     cells = tuple(_decode_cell(row, tables) for row in body["cells"])
-    return Library(body["name"], path, digest, body["voltage_v"], cells, body["skipped"])
+    return Library(
+        body["name"],
+        path,
+        digest,
+        body["voltage_v"],
+        tuple(cell for cell in cells if cell.register is None),
+        body["skipped"],
+        tuple(cell for cell in cells if cell.register is not None),
+    )
 
 
 def _decode_cell(row: Any, tables: list[LookupTable | None]) -> GateCell:
-    name, area, leakage, inputs, outputs = row
+    name, area, leakage, inputs, outputs, register = row
 
     def table(number: int) -> LookupTable:
-        found = tables[number]
-        assert found is not None
-        return found
+        return _present(tables[number])
 
     return GateCell(
         name,
@@ -123,4 +141,25 @@ def _decode_cell(row: Any, tables: list[LookupTable | None]) -> GateCell:
             )
             for pin, function, energy, arcs in outputs
         ),
+        None if register is None else _decode_register(register, tables),
     )
+
+
+def _decode_register(row: Any, tables: list[LookupTable | None]) -> Register:
+    state, clock, falling, functions, setups = row
+    next_state, clear, preset = (None if f is None else parse_function(f) for f in functions)
+    assert next_state is not None
+    return Register(
+        state,
+        clock,
+        falling,
+        next_state,
+        clear,
+        preset,
+        tuple(Setup(pin, _present(tables[r]), _present(tables[f])) for pin, r, f in setups),
+    )
+
+
+def _present(table: LookupTable | None) -> LookupTable:
+    assert table is not None
+    return table

@@ -1,17 +1,22 @@
-"""A mapped netlist: instances of library cells in topological order, nets with their loads."""
+"""A mapped netlist: instances of library cells in topological order, nets with their loads.
+
+A flip-flop's bit is a net of its own, which no wire carries: it drives the flip-flop's outputs, and
+takes its next value from the inputs at the clock edge. So evaluating a netlist is the same with
+flip-flops as without, given the bits that they hold.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, DesignError, ToolFailedError
-from .functions import compiled, pins_of
+from .functions import compiled, pins_of, truth_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from .functions import Words
@@ -30,12 +35,23 @@ class Instance:
         cell: its cell.
         inputs: nets, in the order of ``cell.inputs``.
         outputs: nets, in the order of ``cell.outputs``; None for an output left open.
+        state: the net that stands for a flip-flop's bit; None for a combinational cell.
     """
 
     name: str
     cell: GateCell
     inputs: tuple[int, ...]
     outputs: tuple[int | None, ...]
+    state: int | None = None
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """Input pin -> net; a flip-flop's state counts as a pin."""
+        names = (pin.name for pin in self.cell.inputs)
+        pins = dict(zip(names, self.inputs, strict=True))
+        if self.cell.register is not None and self.state is not None:
+            pins[self.cell.register.state] = self.state
+        return pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +75,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Netlist:
-    """A combinational netlist over the cells of one library.
+    """A netlist over the cells of one library.
 
     Nets are numbered from 0; 0 and 1 carry the constants.
 
@@ -68,10 +84,12 @@ class Netlist:
         library: the library.
         inputs: input port -> nets, least significant bit first.
         outputs: output port -> nets, least significant bit first.
-        instances: the cells, each after those that drive it.
+        instances: the cells, each after those that drive it; flip-flops first.
         nets: number of nets.
         wire_capacitance_ff: assumed capacitance of the wire to each pin that a net drives.
         output_load_ff: assumed load on each bit of an output port.
+        initial: state net of a flip-flop -> the bit that the source lets it start with, for those
+            to which it gives one.
     """
 
     module: str
@@ -82,6 +100,16 @@ class Netlist:
     nets: int
     wire_capacitance_ff: float = 0.0
     output_load_ff: float = 0.0
+    initial: Mapping[int, bool] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled functions, which the cached properties hold, cannot travel between processes.
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @cached_property
+    def registers(self) -> tuple[Instance, ...]:
+        """The flip-flops."""
+        return tuple(one for one in self.instances if one.cell.register is not None)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -132,7 +160,7 @@ def read_netlist(
 
     Raises:
         ToolFailedError: the file is no netlist of one flat module.
-        ConfigError: an instance's cell is not a combinational cell of the library.
+        ConfigError: an instance's cell is no combinational cell or flip-flop of the library.
         DesignError: X or Z reaches a cell or an output, a net has no driver or two, or a loop.
     """
     try:
@@ -148,6 +176,7 @@ def read_netlist(
     inputs, outputs = builder.ports(ports)
     instances = builder.instances(cells)
     ordered = _in_order(instances, inputs, outputs, names[0])
+    initial = builder.initial(modules[names[0]].get("netnames", {}), ordered)
     return Netlist(
         names[0],
         library,
@@ -157,6 +186,7 @@ def read_netlist(
         len(builder.numbers),
         wire_capacitance_ff,
         output_load_ff,
+        initial,
     )
 
 
@@ -196,7 +226,7 @@ class _Builder:
             raise ConfigError(
                 f"{self.module}: the netlist has cells that {self.library.name} cannot evaluate",
                 got="; ".join(reasons),
-                expected="combinational cells with functions",
+                expected="combinational cells with functions, and flip-flops of one bit",
             )
         return [self._instance(name, cell) for name, cell in cells.items()]
 
@@ -214,12 +244,29 @@ class _Builder:
                 self.net(wires[pin.name], f"{name}.{pin.name}") if pin.name in wires else None
                 for pin in cell.outputs
             ),
+            None if cell.register is None else self.net(("state", name), name),
         )
+
+    def initial(self, names: Mapping[str, Any], instances: Iterable[Instance]) -> dict[int, bool]:
+        """Return the initial bits that Yosys' ``init`` attributes give to flip-flops."""
+        bits: dict[int, bool] = {}
+        for named in names.values():
+            values = named.get("attributes", {}).get("init", "")
+            # The attribute starts with the most significant bit.
+            for bit, value in zip(named["bits"], reversed(values), strict=False):
+                if value in "01" and bit in self.numbers:
+                    bits[self.numbers[bit]] = value == "1"
+        return {
+            one.state: bits[net] == truth_table(pin.function, (one.cell.register.state,))[1]
+            for one in instances
+            if one.cell.register is not None and one.state is not None
+            for pin, net in zip(one.cell.outputs, one.outputs, strict=True)
+            if net in bits
+        }
 
 
 def _stage(net: int, output: OutputPin, instance: Instance) -> Stage:
-    names = (pin.name for pin in instance.cell.inputs)
-    pins = dict(zip(names, instance.inputs, strict=True))
+    pins = instance.pins
     read = tuple(sorted(pins_of(output.function)))
     # A cell that ties a net to a constant takes its shape from the constant's net.
     operands = tuple(pins[pin] for pin in read) or (ZERO,)
@@ -234,6 +281,7 @@ def _in_order(
 ) -> tuple[Instance, ...]:
     """Sort topologically, and check that every net has one driver."""
     known = {ZERO, ONE, *(net for nets in inputs.values() for net in nets)}
+    known |= {one.state for one in instances if one.state is not None}
     driven = [net for instance in instances for net in instance.outputs if net is not None]
     if len(set(driven) | known) != len(driven) + len(known):
         raise DesignError(f"{module}: a net of the mapped netlist has more than one driver")
@@ -244,7 +292,8 @@ def _in_order(
     sinks: dict[int, list[int]] = {}
     waiting = []
     for index, instance in enumerate(instances):
-        pending = set(instance.inputs) - known
+        # A flip-flop's outputs wait for its state alone.
+        pending = set() if instance.state is not None else set(instance.inputs) - known
         waiting.append(len(pending))
         for net in pending:
             sinks.setdefault(net, []).append(index)

@@ -1,4 +1,8 @@
-"""Energy per operation and power of a netlist, from toggles and the cell library's energies."""
+"""Energy per operation and power of a netlist, from toggles and the cell library's energies.
+
+A clocked netlist is charged for all that toggles in the clock cycles of an operation, the clock's
+own net, its buffers and the clock pins of the flip-flops included.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.errors import ConfigError
 from .activity import count_toggles
+from .sequential_activity import count_clocked_toggles
 from .stimulus import uniform_stimulus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..interface import Interface
+    from ..interface import Interface, Latency
     from .netlist import Netlist
     from .stimulus import Stimulus
 
@@ -29,9 +35,10 @@ class PowerEstimate:
         energy_zero_delay_fj: mean energy of an operation, counting changes of settled values.
         energy_glitch_aware_fj: the same with all gates of unit delay, glitches included.
         leakage_nw: static power; None where the library does not state it.
-        power_zero_delay_uw: ``energy_zero_delay_fj`` once a clock cycle, plus the leakage.
-        power_glitch_aware_uw: ``energy_glitch_aware_fj`` once a clock cycle, plus the leakage.
-        clock_mhz: the clock, one operation a cycle.
+        power_zero_delay_uw: ``energy_zero_delay_fj`` once an operation, plus the leakage.
+        power_glitch_aware_uw: ``energy_glitch_aware_fj`` once an operation, plus the leakage.
+        clock_mhz: the clock.
+        cycles: clock cycles of an operation; 1 for a combinational netlist and for a pipeline.
         voltage_v: supply voltage of the library.
         slew_ps: assumed input slew of every gate, for the internal energies.
         wire_capacitance_ff: assumed wire capacitance for each driven pin.
@@ -60,6 +67,7 @@ class PowerEstimate:
     pairs: int
     library: str
     library_sha256: str
+    cycles: int = 1
 
 
 def estimate_power(
@@ -67,6 +75,7 @@ def estimate_power(
     interface: Interface,
     stimulus: Stimulus | None = None,
     *,
+    latency: Latency | None = None,
     clock_mhz: float = DEFAULT_CLOCK_MHZ,
     slew_ps: float = DEFAULT_SLEW_PS,
 ) -> PowerEstimate:
@@ -76,14 +85,26 @@ def estimate_power(
         netlist: the mapped netlist.
         interface: which ports are a, b and out.
         stimulus: the operand pairs; by default 65,536 uniform random ones, seed 0.
-        clock_mhz: operations per microsecond; it scales the power, not the energy.
+        latency: how operations follow each other; for a clocked netlist.
+        clock_mhz: clock cycles per microsecond; it scales the power, not the energy.
         slew_ps: input slew at which internal energies are looked up.
 
     Raises:
-        DesignError: the netlist's ports differ from the interface's.
+        DesignError: the netlist's ports differ from the interface's, or a flip-flop takes
+            another clock.
+        ConfigError: the netlist is clocked and there is no latency.
     """
     stimulus = stimulus or uniform_stimulus(interface)
-    activity = count_toggles(netlist, interface, stimulus)
+    if interface.clocking is None:
+        activity, cycles = count_toggles(netlist, interface, stimulus), 1
+    elif latency is not None:
+        activity = count_clocked_toggles(netlist, interface, latency, stimulus)
+        cycles = latency.interval_cycles
+    else:
+        raise ConfigError(
+            f"{interface.module} is clocked: its energy depends on its latency",
+            expected="the latency that simulation measures",
+        )
     energies = toggle_energies(netlist, slew_ps=slew_ps)
     zero = float(activity.zero_delay @ energies) / activity.transitions
     unit = float(activity.unit_delay @ energies) / activity.transitions
@@ -92,8 +113,8 @@ def estimate_power(
         energy_zero_delay_fj=zero,
         energy_glitch_aware_fj=unit,
         leakage_nw=leakage,
-        power_zero_delay_uw=_power_uw(zero, clock_mhz, leakage),
-        power_glitch_aware_uw=_power_uw(unit, clock_mhz, leakage),
+        power_zero_delay_uw=_power_uw(zero, clock_mhz / cycles, leakage),
+        power_glitch_aware_uw=_power_uw(unit, clock_mhz / cycles, leakage),
         clock_mhz=clock_mhz,
         voltage_v=netlist.library.voltage_v,
         slew_ps=slew_ps,
@@ -105,6 +126,7 @@ def estimate_power(
         pairs=stimulus.pairs,
         library=netlist.library.name,
         library_sha256=netlist.library.sha256,
+        cycles=cycles,
     )
 
 
@@ -132,9 +154,9 @@ def toggle_energies(netlist: Netlist, *, slew_ps: float = DEFAULT_SLEW_PS) -> ND
     return energies
 
 
-def _power_uw(energy_fj: float, clock_mhz: float, leakage_nw: float | None) -> float:
+def _power_uw(energy_fj: float, operations_mhz: float, leakage_nw: float | None) -> float:
     # fJ * MHz = nW
-    return (energy_fj * clock_mhz + (leakage_nw or 0.0)) * 1e-3
+    return (energy_fj * operations_mhz + (leakage_nw or 0.0)) * 1e-3
 
 
 def _method(netlist: Netlist) -> str:
@@ -147,6 +169,22 @@ def _method(netlist: Netlist) -> str:
         parts.append("plus the library's internal energies")
     if silent:
         parts.append(f"without internal energies, which the library lacks, of {len(silent)} cells")
+    if netlist.registers:
+        parts.append("plus the clock's two edges a cycle at its nets and at every clock pin")
+        unstated = _without_clock_energy(netlist)
+        if unstated:
+            parts.append(f"without internal energies of the clock pins of {unstated} cells")
     if netlist.leakage_nw is None:
         parts.append("without leakage, which the library does not state")
     return ", ".join(parts)
+
+
+def _without_clock_energy(netlist: Netlist) -> int:
+    """Return the number of kinds of flip-flops whose clock pin has no internal energy."""
+    kinds = {one.cell.name: one.cell for one in netlist.registers}
+    return sum(
+        pin.energy_fj is None
+        for cell in kinds.values()
+        for pin in cell.inputs
+        if cell.register is not None and pin.name == cell.register.clock
+    )

@@ -90,7 +90,8 @@ def recorded_stimulus(
                 f"operand stream {name} has numbers that are no codes of {width} bits",
                 got=f"{codes.min()} to {codes.max()}",
                 expected=f"bit patterns, 0 to {(1 << width) - 1}",
-                remedy="pass signed values as two's complement bit patterns",
+                remedy="pass signed values as two's complement bit patterns, or say that they are "
+                "values (--values)",
             )
         streams.append(codes.astype(np.uint64))
     if len(streams[0]) != len(streams[1]):

@@ -6,6 +6,7 @@ const DRAWN_AHEAD = 300;
 function drawDesign(section) {
   const design = DATA.designs[section.dataset.index];
   section.dataset.drawn = "yes";
+  if (!design.heat) return undefined; // sampled: no table to draw
   Histograms.draw(design, section.querySelector(".histogram"));
   return Heat.draw(design, section.querySelector(".heat"));
 }

@@ -12,9 +12,11 @@ from urllib.parse import quote
 
 from ...core.errors import ConfigError, RecordError, RtlgradError
 from ...core.files import sha256_file
+from ..float_metrics import mantissa_errors
+from ..record import Characterization, MantissaCharacterization
 from ..store import RECORD_FILE, load, stored_names
 from .figures import Figure, absence, figure_values, figures_of
-from .heatmap import HeatMap, heat_map
+from .heatmap import HeatMap, error_map, heat_map
 from .histogram import Histogram, histogram
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from ...cosim.cost import Cost
     from ...cosim.interface import Interface
-    from ..record import Characterization, Provenance, SourceHash
+    from ..record import AnyCharacterization, Provenance, SourceHash
 
 SourceState = Literal["unchanged", "changed", "not found"]
 
@@ -63,8 +65,8 @@ class Entry:
         sources: its files.
         values: its figures by key; None where one could not be had.
         reasons: for each figure that is None: why.
-        heat: its error over (a, b).
-        errors: how often each error occurs.
+        heat: its error over (a, b); None for a design that is too wide for a table.
+        errors: how often each error occurs; None likewise.
     """
 
     name: str
@@ -82,8 +84,8 @@ class Entry:
     sources: tuple[SourceLink, ...]
     values: Mapping[str, float | int | None]
     reasons: Mapping[str, str]
-    heat: HeatMap
-    errors: Histogram
+    heat: HeatMap | None
+    errors: Histogram | None
 
     @property
     def kind(self) -> str:
@@ -173,6 +175,8 @@ def collect(store: Path, page_folder: Path) -> Catalogue:
 
 def operand_kind(interface: Interface) -> str:
     """Say widths and signs of the operands: "8x8 unsigned", "8x4, a signed, b unsigned"."""
+    if interface.format is not None:
+        return str(interface.format)
     a, b = interface.a, interface.b
     words = {True: "signed", False: "unsigned"}
     if a.signed == b.signed:
@@ -186,8 +190,9 @@ def relative_url(target: Path, page_folder: Path) -> str:
     return quote(Path(path).as_posix(), safe="/")
 
 
-def _entry(made: Characterization, folder: Path, page_folder: Path, index: int) -> Entry:
+def _entry(made: AnyCharacterization, folder: Path, page_folder: Path, index: int) -> Entry:
     values = figure_values(made)
+    heat, errors = _pictures(made)
     return Entry(
         name=made.name,
         title=made.title,
@@ -197,16 +202,25 @@ def _entry(made: Characterization, folder: Path, page_folder: Path, index: int) 
         provenance=made.provenance,
         warnings=made.warnings,
         id=made.id,
-        table_sha256=made.table.content_hash,
+        table_sha256=made.content.content_hash,
         folder=folder.name,
         anchor=_anchor(folder.name, index),
         record_href=relative_url(folder / RECORD_FILE, page_folder),
         sources=_source_links(made.provenance, page_folder),
         values=values,
-        reasons={key: absence(made.cost, key) for key, value in values.items() if value is None},
-        heat=heat_map(made.table),
-        errors=histogram(made.table.error),
+        reasons={key: absence(made, key) for key, value in values.items() if value is None},
+        heat=heat,
+        errors=errors,
     )
+
+
+def _pictures(made: AnyCharacterization) -> tuple[HeatMap | None, Histogram | None]:
+    if isinstance(made, Characterization):
+        return heat_map(made.table), histogram(made.table.error)
+    if isinstance(made, MantissaCharacterization):
+        error = mantissa_errors(made.table)
+        return error_map(error), histogram(error)
+    return None, None
 
 
 def _anchor(name: str, index: int) -> str:

@@ -52,6 +52,8 @@ def _about(entry: Entry) -> Markup:
 
 def _heat(entry: Entry) -> Markup:
     heat = entry.heat
+    if heat is None:
+        return Markup()
     cells = "one cell per operand pair"
     if heat.codes_a * heat.codes_b > 1:
         cells = (
@@ -72,6 +74,8 @@ def _heat(entry: Entry) -> Markup:
 
 def _histogram(entry: Entry) -> Markup:
     errors = entry.errors
+    if errors is None:
+        return Markup()
     bins = "one error per bar" if errors.width == 1 else f"{errors.width:,} errors per bar"
     caption = (
         f"{errors.total:,} operand pairs: {errors.zero:,} without error, "
@@ -188,7 +192,10 @@ def _origins(entry: Entry) -> Iterable[tuple[str, object]]:
     yield "tools", _mapping(provenance.tools.items(), " ")
     yield "made", provenance.created_utc
     yield "cell library", join(cost.library, " ", _code(cost.library_sha256))
+    if cost.paths_ps:
+        yield "longest paths, ps", _mapping(cost.paths_ps.items(), ": ")
     yield "method of the cost", cost.method
+    yield "script for ABC", cost.script or "no netlist"
 
 
 def _mapping(items: Iterable[tuple[str, object]], between: str) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
+from ..estimate import Estimate
+from ..record import SampledCharacterization
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ...cosim.cost import Cost
-    from ..record import Characterization
+    from ..record import AnyCharacterization
 
 Group = Literal["error", "cost"]
 
@@ -61,6 +64,16 @@ ERROR_FIGURES = (
         "error",
         "mean |err| / max(1, |exact|) over all pairs (EvoApprox8b, 2017)",
     ),
+    Figure("mre_pct", "MRE", "%", "error", "mean |err| / exact of floating-point products"),
+    Figure(
+        "bias_pct",
+        "relative bias",
+        "%",
+        "error",
+        "mean err / exact of floating-point products, with its sign",
+        magnitude=True,
+    ),
+    Figure("worst_pct", "worst relative", "%", "error", "max |err| / exact, floating-point"),
 )
 
 COST_FIGURES = (
@@ -75,17 +88,30 @@ _UNITS = {"pct": "%", "um2": "µm²", "ps": "ps", "ns": "ns", "uw": "µW", "nw":
 _GROUPS: tuple[Group, ...] = ("error", "cost")
 
 
-def figure_values(made: Characterization) -> dict[str, float | int | None]:
-    """Return every figure of a characterization by key; one that could not be had is None."""
+def figure_values(made: AnyCharacterization) -> dict[str, float | int | None]:
+    """Return every figure of a characterization by key; one that could not be had is None.
+
+    Of a sample they are estimates; a worst case is not known then.
+    """
     values: dict[str, float | int | None] = {}
-    for part in (made.metrics, made.cost):
-        values.update(_numbers(part))
+    if isinstance(made, SampledCharacterization):
+        values.update(_estimates(made.metrics))
+    else:
+        values.update(_numbers(made.metrics))
+    values.update(_numbers(made.cost))
     values["cells"] = sum(made.cost.cells.values()) or None
     return values
 
 
-def absence(cost: Cost, key: str) -> str:
+def absence(made: AnyCharacterization, key: str) -> str:
     """Say why a record lacks a figure."""
+    if isinstance(made, SampledCharacterization) and key in _WORST:
+        return f"sampled: at least {getattr(made.metrics, _WORST[key]):.6g}"
+    return cost_absence(made.cost, key)
+
+
+def cost_absence(cost: Cost, key: str) -> str:
+    """Say why a record lacks a figure of its cost."""
     if key == "cells":
         return cost.absent.get("cells") or cost.absent.get("area_um2") or "no mapped netlist"
     return cost.absent.get(key, "not in the record")
@@ -104,6 +130,21 @@ def figures_of(designs: Iterable[Mapping[str, float | int | None]]) -> tuple[Fig
 def with_unit(text: str, figure: Figure) -> str:
     """Return a value's text with the figure's unit."""
     return f"{text} {figure.unit}" if figure.unit else text
+
+
+_WORST = {
+    "wce": "wce_at_least",
+    "wce_pct": "wce_at_least_pct",
+    "worst_pct": "worst_at_least_pct",
+}
+
+
+def _estimates(part: object) -> Iterator[tuple[str, float | None]]:
+    for field in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field.name)
+        if isinstance(value, Estimate):
+            yield field.name, value.value
+    yield from ((key, None) for key, bound in _WORST.items() if hasattr(part, bound))
 
 
 def _numbers(part: object) -> Iterator[tuple[str, float | int | None]]:

@@ -44,7 +44,11 @@ class HeatMap:
 
 def heat_map(table: ProductTable) -> HeatMap:
     """Draw a table's error; see `HeatMap` for what a cell says."""
-    error = table.error[np.argsort(table.values_a)][:, np.argsort(table.values_b)]
+    return error_map(table.error[np.argsort(table.values_a)][:, np.argsort(table.values_b)])
+
+
+def error_map(error: NDArray[np.int64]) -> HeatMap:
+    """Draw errors, [2^wa, 2^wb], whose rows and columns are in the order of the operands' values."""
     codes_a, codes_b = (max(1, side // MAX_SIDE) for side in error.shape)
     extremes = strongest(error, codes_a, codes_b)
     greatest = int(np.abs(extremes).max())

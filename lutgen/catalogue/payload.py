@@ -34,6 +34,6 @@ def _design(entry: Entry) -> dict[str, Any]:
         "method": entry.cost.method,
         "values": dict(entry.values),
         "reasons": dict(entry.reasons),
-        "heat": packed(entry.heat),
-        "histogram": asdict(entry.errors),
+        "heat": None if entry.heat is None else packed(entry.heat),
+        "histogram": None if entry.errors is None else asdict(entry.errors),
     }

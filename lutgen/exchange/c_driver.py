@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.errors import ConfigError, MissingToolError, SimulationError, TimeLimitError
 from ...cosim.process import run
+from ...cosim.scratch import scratch_folder
 from .operands import Operands, Order
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ...cosim.process import Completed
@@ -132,8 +133,7 @@ def results_of(
         second_signed=int(second_signed),
         **_STATUS,
     )
-    with tempfile.TemporaryDirectory(prefix="rtlgrad-model-") as name:
-        folder = Path(name)
+    with scratch_folder("model") as folder:
         program = _built(driver, path, function, compiler, folder)
         done = run([program, folder / "results"], limit_s=limit_s, cwd=folder)
         _check_ending(done, function, path, limit_s)

@@ -10,24 +10,36 @@ the rules in the record read accordingly.
 from __future__ import annotations
 
 import datetime
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, RtlgradError
 from ...core.files import canonical_json, sha256_bytes
 from ...cosim.cost import Cost
+from ...cosim.float_format import FloatFormat, FloatPart
 from ...cosim.interface import Interface, OrderRule, Port, SignRule
 from ...cosim.tools import package_version
+from ..float_metrics import float_metrics, table_rounding
 from ..metrics import error_metrics
-from ..record import SCHEMA, Characterization, Provenance, SourceHash, identity, identity_hash
+from ..record import (
+    SCHEMA,
+    Characterization,
+    MantissaCharacterization,
+    Provenance,
+    SourceHash,
+    identity,
+    identity_hash,
+)
 from ..store import RECORD_FILE, load, save
 from ..table import ProductTable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..mantissa import MantissaTable
+    from ..record import AnyCharacterization
     from .c_model import TabulatedFunction
-    from .operands import Operands
+    from .operands import Operands, Order
     from .registry import TableFile
 
 FRONT_END = "import:"
@@ -85,7 +97,42 @@ def from_function(made: TabulatedFunction, name: str) -> Characterization:
     return _characterization(name, made.table, interface, source, made.options, tools)
 
 
-def keep(made: Characterization, root: Path, *, replace: bool = False) -> Path:
+def from_mantissas(
+    table: MantissaTable, path: Path, order: Order, *, order_stated: bool, form: str
+) -> MantissaCharacterization:
+    """Make the characterization of a mantissa table read from a file; its name is the table's.
+
+    Args:
+        table: the table.
+        path: the file.
+        order: which operand its rows, or first operands, were taken for.
+        order_stated: whether the user said so, rather than the format.
+        form: name of the format.
+    """
+    bits = table.mantissa_bits
+    rule = SignRule.SIDECAR
+    interface = Interface(
+        module="imported",
+        a=Port("a", bits, False, rule),
+        b=Port("b", bits, False, rule),
+        out=Port("out", bits + 1, False, rule),
+        order_from=OrderRule.SIDECAR if order_stated else OrderRule.DECLARATION,
+        parameters={},
+        front_end=FRONT_END + form,
+        format=FloatFormat(FloatPart.MANTISSA, bits),
+    )
+    source = SourceHash(path.as_posix(), sha256_bytes(path.read_bytes()))
+    options = f"--format {form} --order {order}"
+    named = replace(table, id=identity_hash(identity(interface, (source,), table)))
+    return MantissaCharacterization(
+        **_description(table.name, interface, source, options, {}),
+        table=named,
+        metrics=float_metrics(named),
+        rounding=table_rounding(named),
+    )
+
+
+def keep(made: AnyCharacterization, root: Path, *, replace: bool = False) -> Path:
     """Save an imported characterization, unless its name belongs to something else.
 
     Args:
@@ -103,7 +150,7 @@ def keep(made: Characterization, root: Path, *, replace: bool = False) -> Path:
     return save(made, root)
 
 
-def _check_replaceable(made: Characterization, folder: Path, replace: bool) -> None:
+def _check_replaceable(made: AnyCharacterization, folder: Path, replace: bool) -> None:
     try:
         stored = load(folder)
     except RtlgradError as error:
@@ -160,43 +207,51 @@ def _characterization(
     options: str,
     tools: dict[str, str],
 ) -> Characterization:
-    sources = (source,)
     named = ProductTable(
         table.products,
         table.signed_a,
         table.signed_b,
         name=name,
-        id=identity_hash(identity(interface, sources, table)),
+        id=identity_hash(identity(interface, (source,), table)),
     )
+    shared = _description(name, interface, source, options, tools)
+    shared["warnings"] = (*shared["warnings"], *_negative_note(table, interface))
+    return Characterization(**shared, table=named, metrics=error_metrics(named))
+
+
+def _description(
+    name: str, interface: Interface, source: SourceHash, options: str, tools: dict[str, str]
+) -> dict[str, Any]:
+    """Return what is said of an imported table of any kind, as arguments of its characterization."""
     versions = {"rtlgrad": package_version("rtlgrad") or "unknown", **tools}
     key = canonical_json([SCHEMA, interface.front_end, options, versions])
-    return Characterization(
-        name=name,
-        title="",
-        citation="",
-        interface=interface,
-        table=named,
-        metrics=error_metrics(named),
-        cost=Cost(
-            area_um2=None,
-            delay_ps=None,
-            power_uw=None,
-            cells={},
-            library="none",
-            library_sha256="",
-            method=NO_CIRCUIT,
-            absent=dict.fromkeys(_FIGURES, NO_CIRCUIT),
-        ),
-        provenance=Provenance(
-            sources=sources,
-            sidecar_sha256=sha256_bytes(options.encode()),
-            testbench_sha256="",
-            work_key=sha256_bytes(key.encode()),
-            tools=versions,
-            created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        ),
-        warnings=(_UNPROVEN, f"imported with {options}", *_negative_note(table, interface)),
+    cost = Cost(
+        area_um2=None,
+        delay_ps=None,
+        power_uw=None,
+        cells={},
+        library="none",
+        library_sha256="",
+        method=NO_CIRCUIT,
+        absent=dict.fromkeys(_FIGURES, NO_CIRCUIT),
     )
+    provenance = Provenance(
+        sources=(source,),
+        sidecar_sha256=sha256_bytes(options.encode()),
+        testbench_sha256="",
+        work_key=sha256_bytes(key.encode()),
+        tools=versions,
+        created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    return {
+        "name": name,
+        "title": "",
+        "citation": "",
+        "interface": interface,
+        "cost": cost,
+        "provenance": provenance,
+        "warnings": (_UNPROVEN, f"imported with {options}"),
+    }
 
 
 def _negative_note(table: ProductTable, interface: Interface) -> tuple[str, ...]:

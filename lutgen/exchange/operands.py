@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ...core.errors import ConfigError
-from ...cosim.interface import MAX_OPERAND_BITS, MIN_OPERAND_BITS
+from ...cosim.interface import MAX_TABLE_OPERAND_BITS, MIN_OPERAND_BITS
 
 _NOTATION = re.compile(r"\s*([us])(\d{1,2})\s*x\s*([us])(\d{1,2})\s*", re.IGNORECASE)
 
@@ -94,8 +94,8 @@ def check_widths(width_a: int, width_b: int, what: str) -> None:
     Raises:
         ConfigError: a width is not 2 to 12 bits.
     """
-    if not all(MIN_OPERAND_BITS <= width <= MAX_OPERAND_BITS for width in (width_a, width_b)):
+    if not all(MIN_OPERAND_BITS <= width <= MAX_TABLE_OPERAND_BITS for width in (width_a, width_b)):
         raise ConfigError(
             f"{what}: operands of {width_a} and {width_b} bits",
-            expected=f"{MIN_OPERAND_BITS} to {MAX_OPERAND_BITS} bits each",
+            expected=f"{MIN_OPERAND_BITS} to {MAX_TABLE_OPERAND_BITS} bits each",
         )

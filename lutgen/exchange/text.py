@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import ConfigError
-from ...cosim.interface import MAX_OPERAND_BITS
+from ...cosim.interface import MAX_TABLE_OPERAND_BITS
 from .formats import Matrix
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _axis(values: NDArray[np.int64], name: str, path: Path) -> tuple[int, int]:
     """Return how many values an operand takes, and the least."""
     low, high = int(values.min()), int(values.max())
     count = high - low + 1
-    whole = 1 < count <= 1 << MAX_OPERAND_BITS and count & (count - 1) == 0
+    whole = 1 < count <= 1 << MAX_TABLE_OPERAND_BITS and count & (count - 1) == 0
     whole = whole and low in (0, -(count // 2))
     if not whole:
         raise ConfigError(

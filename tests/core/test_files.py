@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rtlgrad.core import files
 from rtlgrad.core.errors import ConfigError
 from rtlgrad.core.files import (
     cache_folder,
@@ -14,6 +18,7 @@ from rtlgrad.core.files import (
     replace_folder,
     sha256_bytes,
     sha256_file,
+    tidy_folder,
     write_atomic,
 )
 
@@ -129,10 +134,64 @@ def test_a_failure_between_the_two_renames_puts_the_old_folder_back(
             raise OSError(5, "Input/output error")
         return rename(self, where)
 
+    monkeypatch.setattr(files, "_exchange", lambda _one, _other: False)
     monkeypatch.setattr(Path, "rename", second_fails)
     with pytest.raises(ConfigError, match="design"), replace_folder(target) as scratch:
         (scratch / "a.txt").write_text("new")
     assert contents(tmp_path) == {"design/a.txt": "old"}
+
+
+def killed_within(target: Path, when: str) -> None:
+    """Replace a folder in a process that is killed at the call of a function of the system."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from rtlgrad.core import files\n"
+        "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{when}\n"
+        "with files.replace_folder(Path(sys.argv[1])) as scratch:\n"
+        "    (scratch / 'a.txt').write_text('new')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "files._put_in_place = die",
+        "files._exchange = die",
+        "shutil = files.shutil; shutil.rmtree = die",
+        # Between the two renames, on a system that cannot exchange.
+        (
+            "files._exchange = lambda *_: False\nrename = Path.rename\n"
+            "Path.rename = lambda p, q: die() if '.new-' in p.name else rename(p, q)"
+        ),
+    ],
+)
+def test_a_kill_leaves_old_or_new_and_the_next_one_tidies_up(tmp_path: Path, when: str) -> None:
+    target = tmp_path / "design"
+    target.mkdir()
+    (target / "a.txt").write_text("old")
+    killed_within(target, when)
+    tidy_folder(tmp_path)
+    assert contents(tmp_path) in ({"design/a.txt": "old"}, {"design/a.txt": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["design"]
+
+
+def test_writers_of_one_parent_take_turns(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from rtlgrad.core.files import replace_folder\n"
+        "for i in range(60):\n"
+        "    with replace_folder(Path(sys.argv[1])) as scratch:\n"
+        "        for name in 'ab':\n"
+        "            (scratch / name).write_text(f'{sys.argv[2]} {i}')\n"
+    )
+    target = tmp_path / "design"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(target), who]) for who in ("x", "y")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert (target / "a").read_text() == (target / "b").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["design"]
 
 
 def test_the_cache_goes_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,6 +235,14 @@ GOOD: dict[str, Good] = {
     "clock_that_does_not_matter": Good(
         module("reg c; initial begin c = 0; forever #1 c = ~c; end\nassign O = A * B;")
     ),
+    "clocked": Good(
+        module(
+            "always @(posedge clk) O <= 8 * A + B;",
+            "output reg [7:0] O",
+            "input clk, input [3:0] A, input [3:0] B",
+        ),
+        lambda a, b: 8 * a + b,
+    ),
     "escaped_names": Good(
         "module \\weird+name (input [3:0] \\a-b , input [3:0] \\end , output [7:0] \\o[1] );\n"
         "assign \\o[1] = 8 * \\a-b + \\end ;\nendmodule\n",
@@ -376,14 +384,32 @@ BAD: dict[str, Bad] = {
         module("assign O = A * A;", inputs="input [3:0] A"), InterfaceError, ("A[4]", "two inputs")
     ),
     "no_ports": Bad("module MODULE; endmodule\n", InterfaceError, ("no output",)),
-    "clocked": Bad(
+    "clock_of_an_unknown_name": Bad(
         module(
-            "always @(posedge clk) O <= A * B;",
+            "always @(posedge tick) if (rst) O <= 0; else O <= A * B;",
             "output reg [7:0] O",
-            "input clk, input [3:0] A, input [3:0] B",
+            "input tick, input rst, input [3:0] A, input [3:0] B",
         ),
         InterfaceError,
-        ("clk looks like a clock",),
+        ("tick[1]", "rst looks like a control", "[clock]"),
+    ),
+    "two_clocks": Bad(
+        module(
+            "always @(posedge clk1) O <= A * B;",
+            "output reg [7:0] O",
+            "input clk1, input clk2, input [3:0] A, input [3:0] B",
+        ),
+        InterfaceError,
+        ("several clocks", "clk1, clk2"),
+    ),
+    "mode_input": Bad(
+        module(
+            "always @(posedge clk) O <= mode ? A * B : 0;",
+            "output reg [7:0] O",
+            "input clk, input mode, input [3:0] A, input [3:0] B",
+        ),
+        InterfaceError,
+        ("mode[1]", "the clock is 'clk'", "enables"),
     ),
     "inout_port": Bad(
         module("assign O = A * B;", "inout [7:0] O"), InterfaceError, ("'O'", "inout")
@@ -399,12 +425,12 @@ BAD: dict[str, Bad] = {
     "one_bit_operand": Bad(
         module("assign O = A * B;", inputs="input A, input [3:0] B"),
         InterfaceError,
-        ("'A' is 1 bits wide", "2 to 12 bits"),
+        ("'A' is 1 bits wide", "2 to 64 bits"),
     ),
-    "thirteen_bit_operand": Bad(
-        module("assign O = A * B;", inputs="input [3:0] A, input [12:0] B"),
+    "operand_of_65_bits": Bad(
+        module("assign O = A * B;", inputs="input [3:0] A, input [64:0] B"),
         InterfaceError,
-        ("'B' is 13 bits wide", "2 to 12 bits"),
+        ("'B' is 65 bits wide", "2 to 64 bits"),
     ),
     "output_of_65_bits": Bad(
         module("assign O = A * B;", "output [64:0] O"), InterfaceError, ("65 bits", "at most 64")
@@ -532,6 +558,20 @@ FLOATING: dict[str, Bad] = {
         ("a=1 b=2", "ZZZZZZZZ"),
     ),
     "z_from_a_gate": Bad(module(GATED), UnknownOutputError, ("a=1 b=2", "ZZZZZZZZ")),
+    # Verilog ignores these writes; Verilator and Yosys put them at the index modulo the size.
+    "write_beyond_an_array": Bad(
+        module(
+            "reg [7:0] rom [0:15]; integer i;\n"
+            "initial for (i = 0; i < 25; i = i + 1) rom[i] = 3 * i;\nassign O = rom[A] + B;"
+        ),
+        SimulationError,
+        ("a=0 b=0", "beyond the end of an array"),
+    ),
+    "write_beyond_a_vector": Bad(
+        module("always @* begin O = A; O[B] = 1; end", "output reg [7:0] O"),
+        SimulationError,
+        ("a=0 b=8", "beyond the end of an array"),
+    ),
 }
 
 MAY_FLOAT = {

@@ -146,7 +146,7 @@ def test_a_text_that_can_drive_z_is_recognized(text: str, floats: bool) -> None:
 
 @needs_icarus
 @pytest.mark.parametrize("name", FLOATING)
-def test_a_floating_output_is_refused_and_the_operands_named(
+def test_what_only_icarus_sees_is_refused_and_the_operands_named(
     name: str, floating_outcomes: Mapping[str, Outcome]
 ) -> None:
     check_error(floating_outcomes[name], FLOATING[name])

@@ -19,6 +19,7 @@ from rtlgrad.cosim.cells.write_liberty import (
     read_figures,
     timing_sense,
 )
+from rtlgrad.cosim.cells.write_registers import REGISTERS, read_registers
 from rtlgrad.cosim.cost import SHIPPED_LIBRARY, cell_library
 from rtlgrad.cosim.design import read_design, references
 from rtlgrad.cosim.synthesis import synthesize
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 CELLS = {cell.name: cell for cell in read_figures()}
 with FIGURES.open(newline="") as stream:
     ROWS = list(csv.DictReader(stream))
-AREAS = {row["cell"]: float(row["area_um2"]) for row in ROWS}
+with REGISTERS.open(newline="") as stream:
+    REGISTER_ROWS = list(csv.DictReader(stream))
+AREAS = {row["cell"]: float(row["area_um2"]) for row in (*ROWS, *REGISTER_ROWS)}
+FLIP_FLOPS = {row["cell"] for row in REGISTER_ROWS}
 
 # The textbook function of each kind of cell, from its name.
 TRUTH: dict[str, Callable[..., bool]] = {
@@ -101,19 +105,21 @@ def test_timing_senses_are_those_of_the_textbook(cell: str, output: str) -> None
 
 def test_the_shipped_file_is_what_the_figures_give() -> None:
     assert LIBRARY == SHIPPED_LIBRARY
-    assert LIBRARY.read_text() == liberty(read_figures())
+    assert LIBRARY.read_text() == liberty(read_figures(), read_registers())
 
 
 def test_only_cells_without_enable_are_in_the_library() -> None:
-    assert set(AREAS) - set(CELLS) == {"TBUFX1", "TBUFX2"}
+    assert set(AREAS) - set(CELLS) - FLIP_FLOPS == {"TBUFX1", "TBUFX2"}
 
 
 def test_an_independent_parser_reads_the_figures_back() -> None:
     parser = pytest.importorskip("liberty.parser")
     library = parser.parse_liberty(LIBRARY.read_text())
     cells = {str(group.args[0]).strip('"'): group for group in library.get_groups("cell")}
-    assert set(cells) == set(CELLS)
+    assert set(cells) == set(CELLS) | FLIP_FLOPS
     for name, group in cells.items():
+        if name in FLIP_FLOPS:
+            continue
         rows = [row for row in ROWS if row["cell"] == name]
         assert group["area"] == pytest.approx(float(rows[0]["area_um2"]), rel=1e-5)
         assert group["cell_leakage_power"] == pytest.approx(float(rows[0]["leakage"]), rel=1e-5)
@@ -127,6 +133,32 @@ def test_an_independent_parser_reads_the_figures_back() -> None:
                 (table,) = arc.get_groups("cell_rise")
                 fitted = float(row["delay_t0"]) + float(row["delay_R"]) * 0.1
                 assert table.get_array("values")[0][3] == pytest.approx(fitted, rel=1e-4)
+
+
+def test_an_independent_parser_reads_the_flip_flops_back() -> None:
+    parser = pytest.importorskip("liberty.parser")
+    library = parser.parse_liberty(LIBRARY.read_text())
+    cells = {str(group.args[0]).strip('"'): group for group in library.get_groups("cell")}
+    for row in REGISTER_ROWS:
+        group = cells[row["cell"]]
+        assert group["area"] == pytest.approx(float(row["area_um2"]))
+        assert group["cell_leakage_power"] == pytest.approx(float(row["leakage"]))
+        (register,) = group.get_groups("ff")
+        for name, column in (
+            ("clocked_on", "clock"),
+            ("next_state", "next_state"),
+            ("clear", "clear"),
+            ("preset", "preset"),
+        ):
+            assert str(register[name] or "").strip('"') == row[column]
+        pins = {str(pin.args[0]).strip('"'): pin for pin in group.get_groups("pin")}
+        for pair in row["input_caps"].split(";"):
+            pin, value = pair.split("=")
+            assert pins[pin]["capacitance"] == pytest.approx(float(value))
+        (arc,) = pins["Q"].get_groups("timing")
+        (table,) = arc.get_groups("cell_rise")
+        fitted = float(row["delay_t0"]) + float(row["delay_R"]) * 0.1
+        assert table.get_array("values")[0][3] == pytest.approx(fitted, rel=1e-4)
 
 
 NETLISTS = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -124,3 +125,12 @@ def test_an_interruption_kills_what_a_thread_was_about_to_start() -> None:
     with pytest.raises(Interruption):
         interrupted()
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("status", [0, 1, 127, 201, 255])
+def test_a_program_s_own_status_is_its_own(status: int) -> None:
+    assert run(["sh", "-c", f"exit {status}"], limit_s=60).code == status
+
+
+def test_a_signal_is_told_from_a_status() -> None:
+    assert run(["sh", "-c", "kill -SEGV $$"], limit_s=60).code == -signal.SIGSEGV

@@ -11,12 +11,11 @@ from reference import MODELS
 from rtlgrad.cosim.design import read_design
 from rtlgrad.cosim.lint import LintReport
 from rtlgrad.cosim.simulator import Simulator
-from rtlgrad.cosim.sweep import sweep
+from rtlgrad.cosim.sweep import Swept, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
     from rtlgrad.core.errors import RtlgradError
     from rtlgrad.cosim.design import DesignReference
     from rtlgrad.lutgen.characterize import Outcome
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def icarus_tables(
     rtl_references: list[DesignReference],
-) -> Mapping[str, NDArray[np.int64] | RtlgradError]:
+) -> Mapping[str, Swept | RtlgradError]:
     if shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog (iverilog) is not installed")
     ours = [reference for reference in rtl_references if reference.name in MODELS]
     nothing = LintReport(warnings=(), may_float=False)
     designs = [(read_design(reference), nothing) for reference in ours]
-    return {design.name: table for design, table in sweep(designs, simulator=Simulator.ICARUS)}
+    return {design.name: found for design, found in sweep(designs, simulator=Simulator.ICARUS)}
 
 
 def test_every_model_has_a_design(rtl_references: list[DesignReference]) -> None:
@@ -54,9 +53,11 @@ def test_verilator_gives_the_table_of_the_model(
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_icarus_gives_the_table_of_the_model(
-    name: str, icarus_tables: Mapping[str, NDArray[np.int64] | RtlgradError]
+    name: str, icarus_tables: Mapping[str, Swept | RtlgradError]
 ) -> None:
-    assert np.array_equal(icarus_tables[name], MODELS[name]())
+    found = icarus_tables[name]
+    assert isinstance(found, Swept), str(found)
+    assert np.array_equal(found.products, MODELS[name]())
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -19,6 +19,7 @@ from rtlgrad.cosim.gates.adders import full_adder, full_adder_commands, full_add
 from rtlgrad.cosim.gates.liberty import read_library
 from rtlgrad.cosim.gates.netlist import read_netlist
 from rtlgrad.cosim.interface import Interface, OrderRule, Port, SignRule
+from rtlgrad.cosim.mapping import SCRIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,10 +78,45 @@ SMALL_LIBRARY = textwrap.dedent("""
         pin (A) { direction : input; capacitance : 1; }
         pin (E) { direction : input; capacitance : 1; }
         pin (Y) { direction : output; function : "A"; three_state : "E'"; } }
-      cell (DFF) { area : 9; ff (IQ, IQN) { clocked_on : "C"; next_state : "D"; }
+      lu_table_template (setups) {
+        variable_1 : related_pin_transition; variable_2 : constrained_pin_transition;
+        index_1 ("0, 50"); index_2 ("0, 10");
+      }
+      cell (DFF) { area : 9; cell_leakage_power : 0.004;
+        ff (IQ, IQN) { clocked_on : "!C"; next_state : "D IQN' + E"; clear : "R'"; }
+        pin (D) { direction : input; capacitance : 1;
+          timing () { related_pin : "C"; timing_type : setup_falling;
+            rise_constraint (setups) { values ("4, 6", "40, 60"); }
+            fall_constraint (setups) { values ("2, 3", "20, 30"); } }
+          timing () { related_pin : "C"; timing_type : hold_falling;
+            rise_constraint (setups) { values ("900, 900", "900, 900"); } } }
+        pin (E) { direction : input; capacitance : 1; }
+        pin (R) { direction : input; capacitance : 1; }
+        pin (C) { direction : input; capacitance : 2; clock : true;
+          internal_power () { when : "Q";
+            rise_power (scalar) { values ("1"); } fall_power (scalar) { values ("3"); } } }
+        pin (Q) { direction : output; function : "IQ";
+          internal_power () { related_pin : "C"; power (scalar) { values ("5"); } }
+          internal_power () { related_pin : "R"; power (scalar) { values ("700"); } }
+          timing () { related_pin : "C"; timing_type : falling_edge;
+            cell_rise (scalar) { values ("50"); } cell_fall (scalar) { values ("60"); } }
+          timing () { related_pin : "R"; timing_type : clear; timing_sense : positive_unate;
+            cell_fall (scalar) { values ("7000"); } } }
+        pin (QN) { direction : output; function : "IQN";
+          timing () { related_pin : "C"; timing_type : falling_edge;
+            cell_rise (scalar) { values ("70"); } cell_fall (scalar) { values ("80"); } } } }
+      cell (LATCH) { area : 5; latch (IQ, IQN) { enable : "C"; data_in : "D"; }
         pin (D) { direction : input; capacitance : 1; }
         pin (C) { direction : input; capacitance : 1; }
         pin (Q) { direction : output; function : "IQ"; } }
+      cell (TWO) { area : 5; ff (IQ, IQN) { clocked_on : "C D"; next_state : "D"; }
+        pin (D) { direction : input; capacitance : 1; }
+        pin (C) { direction : input; capacitance : 1; }
+        pin (Q) { direction : output; function : "IQ"; } }
+      cell (MIXED) { area : 5; ff (IQ, IQN) { clocked_on : "C"; next_state : "D"; }
+        pin (D) { direction : input; capacitance : 1; }
+        pin (C) { direction : input; capacitance : 1; }
+        pin (Q) { direction : output; function : "IQ D"; } }
       cell (FILL) { area : 1; }
     }
 """)
@@ -102,6 +138,12 @@ class Mapped:
     design: Design
     netlist: Netlist
     abc_delay_ps: float
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests of a file may share."""
+    return tmp_path_factory.mktemp("shared-cache")
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +236,7 @@ def _commands(folder: Path, name: str, design: Design) -> list[str]:
     (folder / f"{name}.sv").write_text(re.sub(r"^`line.*$", "", design.sources.text, flags=re.M))
     chosen = " ".join(f"-chparam {k} {v}" for k, v in design.reference.overrides.items())
     adders = full_adder_commands("declaration.v", "map.v") if name == WITH_ADDERS else []
-    script = SHIPPED_LIBRARY.with_name("abc.script")
+    script = SCRIPTS[0]
     return [
         f"read_verilog -sv {name}.sv",
         f"hierarchy -check -top {design.interface.module} {chosen}",

@@ -13,25 +13,43 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference import MODELS
 from rtlgrad.core.errors import ConfigError, RecordError, UnknownNameError
 from rtlgrad.core.files import readable_json
 from rtlgrad.cosim.cost import Cost
-from rtlgrad.cosim.interface import Interface, OrderRule, Port, SignRule
+from rtlgrad.cosim.design import pick_design, read_design, references
+from rtlgrad.cosim.interface import (
+    Clocking,
+    ClockStyle,
+    ControlInput,
+    Interface,
+    Latency,
+    OrderRule,
+    Port,
+    SignRule,
+)
 from rtlgrad.lutgen import store
+from rtlgrad.lutgen.float_metrics import float_metrics
+from rtlgrad.lutgen.freshness import source_hashes
+from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.lutgen.metrics import error_metrics
 from rtlgrad.lutgen.record import (
     Characterization,
+    Described,
+    MantissaCharacterization,
     Provenance,
     SourceHash,
     identity,
     identity_hash,
 )
-from rtlgrad.lutgen.store import find, load, load_table, save, stored_names
+from rtlgrad.lutgen.rounding import Rounding
+from rtlgrad.lutgen.store import find, load, load_mantissas, load_table, save, stored_names
 from rtlgrad.lutgen.table import ProductTable, exact_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+RTL = Path(__file__).parents[2] / "rtl"
 INTERFACE = Interface(
     module="m",
     a=Port("A", 3, False, SignRule.UNSIGNED),
@@ -84,6 +102,78 @@ def test_all_comes_back_as_it_was(kept: Path) -> None:
     assert load_table(kept) == original.table
     assert isinstance(loaded.interface.order_from, OrderRule)
     assert isinstance(loaded.interface.b.signed_from, SignRule)
+
+
+CLOCKED = Clocking(
+    clock="clk",
+    falling=True,
+    reset=ControlInput("rst_n", active_low=True),
+    start=ControlInput("go"),
+    done="ready",
+    done_active_low=True,
+    enables=(ControlInput("ce"), ControlInput("cs_n", active_low=True)),
+    style=ClockStyle.HANDSHAKE,
+    cycles=4,
+    decided_from="sidecar",
+)
+
+
+def test_the_clock_and_the_latency_come_back(tmp_path: Path) -> None:
+    latency = Latency(ClockStyle.HANDSHAKE, cycles=9, least_cycles=3, interval_cycles=10)
+    original = dataclasses.replace(
+        made(dataclasses.replace(INTERFACE, clocking=CLOCKED)), latency=latency
+    )
+    loaded = load(save(original, tmp_path))
+    assert loaded.interface.clocking == CLOCKED
+    assert loaded.latency == latency
+    assert isinstance(loaded.latency.style, ClockStyle)
+    assert loaded == original
+
+
+def test_ids_are_what_they_were_before_there_were_other_kinds() -> None:
+    # Checkpoints name them: that of mul4u_trunc3 was printed in docs/record-format.md of schema 1.
+    reference = pick_design("mul4u_trunc3", references(RTL / "mul4u_trunc.v"))
+    design = read_design(reference)
+    table = ProductTable(MODELS["mul4u_trunc3"]())
+    content = identity(design.interface, source_hashes(design), table)
+    assert identity_hash(content) == (
+        "ac8c2bb36e49463bcfaf15b3fbf1626cfd210751710dd438b0c73b8961b26f75"
+    )
+
+
+MANTISSAS = MantissaTable(2, np.arange(16).reshape(4, 4) % 4, np.arange(16).reshape(4, 4) > 7)
+
+
+def test_a_mantissa_table_is_kept_with_the_carry_above_the_mantissa(tmp_path: Path) -> None:
+    original = MantissaCharacterization(
+        **shared(),
+        table=MANTISSAS,
+        metrics=float_metrics(MANTISSAS),
+        rounding=Rounding.NEITHER,
+    )
+    original = dataclasses.replace(
+        original, table=dataclasses.replace(MANTISSAS, name="m2", id=original.id)
+    )
+    folder = save(original, tmp_path)
+    stored = np.load(folder / "mantissa.npy")
+    assert (stored & 3 == MANTISSAS.mantissa).all()
+    assert (stored >> 2 == MANTISSAS.carry).all()
+    assert load(folder) == original
+    assert load_mantissas(folder) == MANTISSAS
+    with pytest.raises(RecordError, match="m2 has no table of integer products") as caught:
+        load_table(folder)
+    assert "load_mantissas" in str(caught.value.remedy)
+    stored[1, 1] ^= 4
+    np.save(folder / "mantissa.npy", stored)
+    with pytest.raises(RecordError, match=r"mantissa\.npy is not the mantissa"):
+        load(folder)
+
+
+def shared() -> dict[str, Any]:
+    """What every kind of characterization has."""
+    of_table = made()
+    names = [field.name for field in dataclasses.fields(Described)]
+    return {name: getattr(of_table, name) for name in names}
 
 
 def test_saving_what_was_loaded_changes_no_byte(kept: Path, tmp_path: Path) -> None:
@@ -241,13 +331,13 @@ def test_a_record_that_contradicts_itself_is_refused_even_with_a_new_checksum(
         load(kept)
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 1, "2", None])
 def test_another_schema_is_named(kept: Path, schema: object) -> None:
     edited(kept, lambda record: record.update(schema=schema), seal=True)
     with pytest.raises(RecordError, match="another format") as caught:
         load(kept)
     assert caught.value.got == f"schema {schema!r}"
-    assert caught.value.expected == "schema 1"
+    assert caught.value.expected == "schema 2"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ import pytest
 from reference.multipliers import MODELS
 from rtlgrad.cli.main import main
 from rtlgrad.lutgen import ProductTable, exact_table
-from rtlgrad.lutgen.exchange import write_table
+from rtlgrad.lutgen.exchange import approxtrain, write_table
+from rtlgrad.lutgen.mantissa import from_significands
+from rtlgrad.lutgen.record import MantissaCharacterization
 from rtlgrad.lutgen.store import load, to_record
 
 if TYPE_CHECKING:
@@ -51,6 +53,37 @@ def csv(tmp_path: Path) -> Path:
     products = exact_table(4, 4).products + np.arange(16)[:, None]
     write_table(ProductTable(products), path, "csv")
     return path
+
+
+def test_a_mantissa_table_is_kept_shown_exported_and_compared(
+    tmp_path: Path, invoke: Callable[..., tuple[int, str, str]]
+) -> None:
+    made = from_significands(exact_table(6, 6))
+    approxtrain.write_mantissas(made, tmp_path / "ACC_5.bin")
+    as_approxtrain = ("--format", "approxtrain")
+    code, printed, _ = invoke("import", "ACC_5.bin", *as_approxtrain, "--json")
+    assert code == 0
+    record = json.loads(printed)
+    assert (record["kind"], record["rounding"]) == ("mantissa", "truncated")
+    assert record["interface"]["format"] == {
+        "part": "mantissa",
+        "mantissa_bits": 5,
+        "exponent_bits": 0,
+    }
+    kept = load(Path("out/luts/ACC_5"))
+    assert isinstance(kept, MantissaCharacterization)
+    assert kept.table == made
+    assert kept.table.id == kept.id
+    assert "truncated" in invoke("show", "ACC_5")[1]
+    assert invoke("export", "ACC_5", *as_approxtrain, "--out", "again.bin")[0] == 0
+    assert Path("again.bin").read_bytes() == Path("ACC_5.bin").read_bytes()
+    assert invoke("check", "again.bin", "--against", "ACC_5", *as_approxtrain)[0] == 0
+    code, _, said = invoke("export", "ACC_5", "--format", "npy")
+    assert (code, "no table of integer products" in said) == (1, True)
+    code, _, said = invoke("train", "--model", "lenet5", "--data", "digits", "--design", "ACC_5")
+    assert (code, "no table of integer products" in said) == (1, True)
+    code, _, said = invoke("check", "again.bin", "--against", "ACC_5", "--format", "csv")
+    assert (code, "mantissa table can be compared" in said) == (1, True)
 
 
 def test_an_imported_table_is_a_design_without_a_circuit(
@@ -142,7 +175,7 @@ def test_a_c_model_is_imported_by_its_function(
         (("import", "skew.csv", "--order", "rows"), "not an order of operands"),
         (("import", "skew.csv", "--out-bits", "8"), "goes with --function alone"),
         (("import", "model.c", "--function", "f", "--format", "npy"), "does not go with a C"),
-        (("import", "x.bin", "--format", "approxtrain"), "cannot be kept as a design"),
+        (("import", "skew.csv", "--format", "approxtrain"), "not a mantissa table"),
         (("check", "nothing", "--against", "skew"), "unknown characterized design"),
         (("check", "skew.csv", "--against", "nothing"), "unknown characterized design"),
         (("export", "skew", "--format", "adapt", "--order", "ab"), "cannot hold"),

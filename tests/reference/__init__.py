@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .mantissas import MANTISSA_MODELS
 from .multipliers import MODELS
 
-__all__ = ["MODELS"]
+__all__ = ["MANTISSA_MODELS", "MODELS"]

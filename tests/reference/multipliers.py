@@ -28,6 +28,9 @@ def exact(width: int, *, signed: bool = False) -> Table:
 MODELS: dict[str, Callable[[], Table]] = {
     "mul8u_exact": partial(exact, 8),
     "mul8s_exact": partial(exact, 8, signed=True),
+    "mul8u_pipetrunc": partial(arrays.truncated, 8, 6),
+    "mul8u_serial_full": partial(exact, 8),
+    "mul8u_serial_skip2": partial(arrays.perforated, 0, 2),
     "mul8u_mitchell": segments.mitchell,
     "mul8u_roba": segments.rounded_operands,
     "mul8u_kulkarni": partial(trees.underdesigned, 8),
