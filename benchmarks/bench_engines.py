@@ -2,7 +2,7 @@
 
 Run as a script::
 
-    python benchmarks/bench_engines.py [--json FILE] [--only routes layers models]
+    python benchmarks/bench_engines.py [--json FILE] [--only routes layers models floats scaling]
 
 Shapes are M x K x N: M rows of weights (output channels), K products per output, N positions.
 Times are medians; ratios compare runs of one invocation on one machine. What one thread does is
@@ -25,12 +25,13 @@ from unittest import mock
 
 import numpy as np
 import torch
+from bench_mantissa import measure_floats, measure_scaling, peak_memory_mib, report_floats
 from gather_baseline import gather_gemm, runs_here
 from rtlgrad.core.files import readable_json
 from rtlgrad.lutgen.table import ProductTable, exact_table
 from rtlgrad.nn import ApproxConv2d, Conv2dGeometry, LookupTable, approximate, calibrate, get_engine
 from rtlgrad.nn.engines.isa import ISAS
-from rtlgrad.nn.engines.native import current_isa
+from rtlgrad.nn.engines.native_library import current_isa
 from rtlgrad.nn.engines.routes import Route, Workload, choose_route
 from rtlgrad.nn.models import build_model
 from torch.nn import functional
@@ -304,7 +305,7 @@ def main() -> int:
     """Run the benchmark; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", type=Path, help="write the measurements there as well")
-    parts = ("routes", "layers", "models")
+    parts = ("routes", "layers", "models", "floats", "scaling")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     cores = os.cpu_count() or 1
@@ -321,6 +322,19 @@ def main() -> int:
         models = measure_models(1)
         print("\n" + report_timings(models), flush=True)
         content["models"] = [asdict(timing) for timing in models]
+    if "floats" in options.only:
+        floats = measure_floats(median_seconds, sorted({1, cores}))
+        print("\n" + report_floats(floats), flush=True)
+        content["floats"] = [asdict(rate) for rate in floats]
+    if "scaling" in options.only:
+        scaling, memory = measure_scaling(median_seconds, sorted({1, cores})), peak_memory_mib()
+        print("\n" + report_floats(scaling))
+        print(
+            "MiB beside operands and result: "
+            + ", ".join(f"{n} {m:.1f}" for n, m in memory.items())
+        )
+        content["scaling"] = [asdict(rate) for rate in scaling]
+        content["memory_mib"] = memory
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(readable_json(content), encoding="utf-8")

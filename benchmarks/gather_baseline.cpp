@@ -28,3 +28,33 @@ extern "C" void gather_gemm(const int32_t* rows, const uint8_t* w, const uint8_t
         }
     }
 }
+
+// The same for products by a mantissa table of 7 bits, as AMSim looks them up (J. Gong et al., ApproxTrain,
+// IEEE TCAD 2023): rows of carry and mantissa in place, sign and exponents apart. Zeros give zeros; exponents
+// must not leave their range. positions a multiple of 32.
+extern "C" void gather_mantissa(const int32_t* rows, const float* w, const float* x, float* out,
+                                int64_t outputs, int64_t taps, int64_t positions) {
+    const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xff800000u)), mask = _mm256_set1_epi32(127);
+    for (int64_t n = 0; n < positions; n += 32) {
+        for (int64_t m = 0; m < outputs; ++m) {
+            __m256 sum[4] = {};
+            for (int64_t k = 0; k < taps; ++k) {
+                int32_t bits;
+                __builtin_memcpy(&bits, w + m * taps + k, sizeof bits);
+                const int* row = rows + (bits >> 16 & 127) * 128;
+                const __m256i high = _mm256_set1_epi32(
+                    static_cast<int>((static_cast<uint32_t>(bits) & 0xff800000u) - 0x3f800000u));
+                for (int v = 0; v < 4; ++v) {
+                    const __m256i a = _mm256_loadu_si256(
+                        reinterpret_cast<const __m256i*>(x + k * positions + n + 8 * v));
+                    const __m256i at = _mm256_and_si256(_mm256_srli_epi32(a, 16), mask);
+                    const __m256i part = _mm256_add_epi32(_mm256_and_si256(a, upper), high);
+                    const __m256i all = _mm256_add_epi32(part, _mm256_i32gather_epi32(row, at, 4));
+                    const __m256i zero = _mm256_cmpeq_epi32(a, _mm256_setzero_si256());
+                    sum[v] = _mm256_add_ps(sum[v], _mm256_castsi256_ps(_mm256_andnot_si256(zero, all)));
+                }
+            }
+            for (int v = 0; v < 4; ++v) _mm256_storeu_ps(out + m * positions + n + 8 * v, sum[v]);
+        }
+    }
+}

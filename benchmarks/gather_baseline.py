@@ -1,4 +1,4 @@
-"""The AVX2-gather baseline, compiled for one run of the benchmark."""
+"""The AVX2-gather baselines, compiled for one run of the benchmark."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rtlgrad.nn.engines.isa import ISAS
-from rtlgrad.nn.engines.native import current_isa
 from rtlgrad.nn.engines.native_build import find_compiler
+from rtlgrad.nn.engines.native_library import current_isa
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,4 +49,22 @@ def gather_gemm(
     addresses = [ctypes.c_void_p(array.ctypes.data) for array in (columns, w, x, out)]
     sizes = [ctypes.c_int64(size) for size in (*w.shape, x.shape[1])]
     _library().gather_gemm(*addresses, *sizes)
+    return out
+
+
+def gather_mantissa(
+    codes: NDArray[np.uint16], w: NDArray[np.float32], x: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return ``out[m, n] = sum_k P(w[m, k], x[k, n])`` by one thread, for 7 bits of mantissa.
+
+    Args:
+        codes: carry and mantissa, uint16 [128, 128]; row = the mantissa of w.
+        w: float32 [M, K].
+        x: float32 [K, N], N a multiple of 32.
+    """
+    rows = np.ascontiguousarray(codes.astype(np.int32) << 16)
+    out = np.empty((w.shape[0], x.shape[1]), dtype=np.float32)
+    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (rows, w, x, out)]
+    sizes = [ctypes.c_int64(size) for size in (*w.shape, x.shape[1])]
+    _library().gather_mantissa(*addresses, *sizes)
     return out

@@ -1,6 +1,7 @@
 """Engines sum table entries: ``acc = sum_k T[activation, weight]``. NumPy is the specification."""
 
 from .accumulator import INT32_MAX, check_accumulator, correction_bound
+from .mantissa_types import MantissaEngine, MantissaLookup
 from .registry import (
     EngineFallbackWarning,
     check_engine_name,
@@ -18,6 +19,8 @@ __all__ = [
     "Engine",
     "EngineFallbackWarning",
     "LookupTable",
+    "MantissaEngine",
+    "MantissaLookup",
     "Route",
     "Workload",
     "check_accumulator",

@@ -75,6 +75,54 @@ struct WindowsJob {
     int64_t taps, pitch, rows, bytes;
 };
 
+// A number of the operand that is taken one at a time, beside the k it belongs to.
+struct MantissaStep {
+    uint16_t k, row;
+    uint16_t high;  // sign, and exponent - 127, as the upper half of a float32, plus the row's base
+    uint16_t w;     // the number itself, cut to its upper half; of a NaN a NaN is left
+};
+
+// acc[i] += P(w, x[k][i]) step by step; see mantissa_layout.py for P. Narrow x are the upper halves
+// of float32 numbers, and i runs in the order of `order32`; wide ones are whole, in natural order.
+// Zeros of x are +0, and it has no subnormal numbers.
+struct MantissaJob {
+    const uint8_t* entries;
+    const uint8_t* deltas;
+    const int32_t* base;
+    const uint16_t* wide;
+    int64_t bits;
+    uint16_t keep;
+    bool zeros;  // x may hold zeros
+    const MantissaStep* steps;
+    int64_t count;
+    const void* x;
+    int64_t stride, vectors;  // vectors of 32 positions
+    float* acc;
+};
+
+// How a kernel may go about its steps.
+enum MantissaCare : int64_t {
+    kPlain = 0,    // every product is zero by a zero of x, or a normal number
+    kChecked = 1,  // exponents may leave their range
+    kSpecial = 2,  // x or w may be infinite or NaN
+};
+
+// The biased exponents of the numbers in a row of x that are not zero: least (256 if there is none)
+// and greatest (0 if there is none).
+struct Exponents {
+    int32_t least, greatest;
+    bool zeros;
+};
+
+// The steps of numbers w[k], whose exponents should lie in least[k] to greatest[k].
+struct StepsJob {
+    const float* w;
+    const int32_t* base;  // null for zeros
+    const int32_t *least, *greatest;
+    int64_t bits, count;
+    MantissaStep* steps;  // room for 16 more than count
+};
+
 struct Kernels {
     const char* name;
 
@@ -97,7 +145,22 @@ struct Kernels {
                   int64_t vectors, uint8_t flip);
     // acc <- scale * (acc + common * sums) + constant, in natural order.
     void (*finish)(const FinishJob& job);
+
+    void (*mantissa[2][3])(const MantissaJob& job);  // [narrow, wide][MantissaCare]
+    // Fills the steps, unless an exponent lies outside; says whether it did.
+    bool (*steps)(const StepsJob& job);
+    // to[n] = cut_number(from[n]) or flush_number(from[n]) of numbers.h.
+    void (*cut16)(uint16_t* to, const float* from, int64_t count);
+    void (*cut32)(uint32_t* to, const float* from, int64_t count);
+    Exponents (*measure16)(const uint16_t* x, int64_t count);
+    Exponents (*measure32)(const uint32_t* x, int64_t count);
+    // to[k * stride + n] = from[n * pitch + k].
+    void (*transpose16)(uint16_t* to, int64_t stride, const uint16_t* from, int64_t pitch,
+                        int64_t rows, int64_t columns);
 };
+
+// Those of an instruction set, in the order of isa.py, or null.
+const Kernels* kernels_of(int64_t isa);
 
 extern const Kernels kPortableKernels;
 #if defined(RTLGRAD_HAS_AVX2)

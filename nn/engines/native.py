@@ -7,16 +7,13 @@ route is the one that `choose_route` takes, or that of ``RTLGRAD_ROUTE``. Neithe
 from __future__ import annotations
 
 import ctypes
-import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.errors import EngineError, RtlgradError
-from ...core.files import cache_folder
-from .isa import Isa, choose_isa
-from .native_build import build_library
+from ...core.errors import RtlgradError
+from .native_library import address_of, check_status, current_isa, library, thread_count
+from .native_mantissa import NativeMantissaEngine
 from .routes import Route, Workload, choose_route, explain_route
 from .types import Availability, Conv2dGeometry, LookupTable, check_conv2d, check_matmul
 
@@ -58,13 +55,18 @@ class NativeEngine:
     name = "native"
     device = "cpu"
 
+    @property
+    def mantissa(self) -> NativeMantissaEngine:
+        """See `Engine.mantissa`."""
+        return NativeMantissaEngine()
+
     def availability(self) -> Availability:
         """Build and load the library if that has not been done, and say how it went."""
         try:
-            library = _library()
+            loaded = library()
         except RtlgradError as error:
             return Availability(False, str(error))
-        return Availability(True, f"compiled library {library._name}")
+        return Availability(True, f"compiled library {loaded._name}")
 
     def explain(self, work: Workload, table: LookupTable | NDArray[np.int32]) -> str:
         """Return which route a call of this size takes and why, a line per route.
@@ -124,7 +126,7 @@ def _call(
     shape: tuple[int, int, int, int],
     threads: int | None,
 ) -> NDArray[np.int32]:
-    library, isa = _library(), current_isa()
+    isa = current_isa()
     work = Workload(
         outputs=shape[1] // geometry.groups,
         taps=int(np.prod(w_codes.shape[1:])),
@@ -138,27 +140,17 @@ def _call(
     compact, layout = table.compact if choice.route is Route.EXPANDED else None, choice.layout
     problem = _TableConv(
         *_sizes(x, w, table, geometry, shape),
-        max(1, threads or os.cpu_count() or 1),
+        thread_count(threads),
         isa.index,
         _ROUTES[choice.route],
         *((0,) * 5 if layout is None else _plane_numbers(layout)),
-        *(_address(array) for array in (x, w, table.columns, compact)),
+        *(address_of(array) for array in (x, w, table.columns, compact)),
         *((None,) * 3 if layout is None else _plane_addresses(layout)),
-        _address(out),
+        address_of(out),
     )
-    status = library.rtlgrad_table_conv(ctypes.byref(problem))
-    if status == 1:
-        raise EngineError(
-            "the native engine ran out of memory",
-            got=f"a convolution of {x.shape} by {w.shape}",
-            remedy="use a smaller batch, or the engine 'numpy'",
-        )
-    if status != 0:
-        raise EngineError(
-            "the native engine refused a call",
-            got=f"route {choice.route} on instruction set {isa.name}, status {status}",
-            remedy="report this, and use the engine 'numpy' meanwhile",
-        )
+    status = library().rtlgrad_table_conv(ctypes.byref(problem))
+    what = f"a convolution of {x.shape} by {w.shape}"
+    check_status(status, what, f"route {choice.route} on instruction set {isa.name}")
     return out
 
 
@@ -192,56 +184,4 @@ def _plane_numbers(layout: PlaneLayout) -> tuple[int, ...]:
 
 
 def _plane_addresses(layout: PlaneLayout) -> tuple[int | None, ...]:
-    return _address(layout.planes), _address(layout.base), _address(layout.slopes)
-
-
-def _address(array: NDArray[Any] | None) -> int | None:
-    return None if array is None else array.ctypes.data
-
-
-def current_isa() -> Isa:
-    """Return the instruction set that calls use now.
-
-    Raises:
-        UnknownNameError: ``RTLGRAD_ISA`` names none.
-        EngineError: the library cannot be built, or the CPU lacks what ``RTLGRAD_ISA`` names.
-    """
-    library = _library()
-    return choose_isa(library.rtlgrad_isas_built(), library.rtlgrad_isas_supported())
-
-
-_outcomes: dict[tuple[str, str], ctypes.CDLL | RtlgradError] = {}
-_lock = threading.Lock()
-
-
-def _library() -> ctypes.CDLL:
-    """Return the loaded library; failures are remembered too, lest every call try a compiler."""
-    # The two things that a user changes to get past a failure.
-    key = (os.environ.get("CXX", ""), str(cache_folder()))
-    with _lock:
-        if key not in _outcomes:
-            _outcomes[key] = _load()
-    outcome = _outcomes[key]
-    if isinstance(outcome, RtlgradError):
-        raise EngineError(
-            "the native engine cannot run here",
-            got=outcome,
-            remedy="mend what is named above, or use the engine 'numpy'",
-        ) from outcome
-    return outcome
-
-
-def _load() -> ctypes.CDLL | RtlgradError:
-    try:
-        path = build_library()
-        library = ctypes.CDLL(str(path))
-    except RtlgradError as error:
-        return error
-    except OSError as error:
-        return EngineError("the compiled library does not load", got=error)
-    library.rtlgrad_table_conv.argtypes = [ctypes.POINTER(_TableConv)]
-    library.rtlgrad_table_conv.restype = ctypes.c_int32
-    for ask in (library.rtlgrad_isas_built, library.rtlgrad_isas_supported):
-        ask.argtypes = []
-        ask.restype = ctypes.c_uint32
-    return library
+    return address_of(layout.planes), address_of(layout.base), address_of(layout.slopes)

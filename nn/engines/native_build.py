@@ -35,8 +35,14 @@ FLAGS = (
     "-Wno-psabi",
 )
 FOLDER = Path(__file__).parent
-COMMON = ("table_conv.cpp", "table_pack.cpp", "table_routes.cpp")
-HEADERS = ("table_conv.h", "kernels.h", "kernels_common.h")
+COMMON = (
+    *("table_conv.cpp", "table_pack.cpp", "table_routes.cpp"),
+    *("mantissa_product.cpp", "parallel.cpp"),
+)
+HEADERS = (
+    *("table_conv.h", "kernels.h", "kernels_common.h"),
+    *("mantissa.h", "numbers.h", "parallel.h"),
+)
 _TIME_LIMIT_S = 300
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .mantissa_reference import NumpyMantissaEngine
 from .types import Availability, Conv2dGeometry, LookupTable, check_conv2d, check_matmul
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class NumpyEngine:
 
     name = "numpy"
     device = "cpu"
+
+    @property
+    def mantissa(self) -> NumpyMantissaEngine:
+        """See `Engine.mantissa`."""
+        return NumpyMantissaEngine()
 
     def availability(self) -> Availability:
         """NumPy is a dependency, so this engine always runs."""

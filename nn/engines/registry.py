@@ -44,7 +44,7 @@ def _entry(engine: Engine) -> EngineEntry:
 
 
 ENGINES: Mapping[str, EngineEntry] = {
-    "cupy": EngineEntry("cuda", cuda.availability, None),
+    "cupy": EngineEntry("cuda", cuda.availability, cuda.load_engine),
     "native": _entry(NativeEngine()),
     "numpy": _entry(NumpyEngine()),
 }

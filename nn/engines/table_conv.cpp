@@ -12,10 +12,10 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <thread>
 #include <vector>
 
 #include "kernels.h"
+#include "parallel.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -23,20 +23,6 @@ namespace rtlgrad {
 namespace {
 
 constexpr int64_t kThreadMacs = 1 << 20;  // below this a thread costs more than it saves
-
-// In the order of isa.py.
-const Kernels* kernels_of(int64_t isa) {
-    switch (isa) {
-        case 0: return &kPortableKernels;
-#if defined(RTLGRAD_HAS_AVX2)
-        case 1: return &kAvx2Kernels;
-#endif
-#if defined(RTLGRAD_HAS_VBMI)
-        case 2: return &kVbmiKernels;
-#endif
-        default: return nullptr;
-    }
-}
 
 std::vector<Item> cut(const Problem& p, int64_t threads) {
     const Item largest = largest_item(p);
@@ -73,18 +59,26 @@ void run(const Problem& p) {
             failed = true;
         }
     };
-    std::vector<std::thread> others;
-    try {
-        const int64_t count = std::min(useful, static_cast<int64_t>(items.size()));
-        for (int64_t t = 1; t < count; ++t) others.emplace_back(work);
-    } catch (...) {  // no further thread to be had: those that run do all the work
-    }
-    work();
-    for (std::thread& thread : others) thread.join();
+    run_on_threads(std::min(useful, static_cast<int64_t>(items.size())), work);
     if (failed) throw std::bad_alloc();
 }
 
 }  // namespace
+
+// In the order of isa.py.
+const Kernels* kernels_of(int64_t isa) {
+    switch (isa) {
+        case 0: return &kPortableKernels;
+#if defined(RTLGRAD_HAS_AVX2)
+        case 1: return &kAvx2Kernels;
+#endif
+#if defined(RTLGRAD_HAS_VBMI)
+        case 2: return &kVbmiKernels;
+#endif
+        default: return nullptr;
+    }
+}
+
 }  // namespace rtlgrad
 
 // Bit i: the library holds kernels for instruction set i.

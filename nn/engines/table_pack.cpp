@@ -7,12 +7,42 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "numbers.h"
 #include "table_conv.h"
 
 namespace rtlgrad {
 namespace {
 
 constexpr int64_t kSlack = 64;  // elements that a copy may read or write too many
+
+// What is packed of an element: of a code its low bits, of a number as `cut_number` has it.
+template <typename From, typename To>
+To packed_of(From value, unsigned mask) {
+    return static_cast<To>(static_cast<unsigned>(value) & mask);
+}
+template <>
+uint16_t packed_of<float, uint16_t>(float value, unsigned) {
+    return cut_number(value);
+}
+template <>
+uint32_t packed_of<float, uint32_t>(float value, unsigned) {
+    return flush_number(value);
+}
+
+template <typename From, typename To>
+void pack_row(const Kernels&, To* to, const From* from, int64_t count, unsigned mask) {
+    for (int64_t n = 0; n < count; ++n) to[n] = packed_of<From, To>(from[n], mask);
+}
+template <>
+void pack_row<float, uint16_t>(const Kernels& kernels, uint16_t* to, const float* from, int64_t count,
+                               unsigned) {
+    kernels.cut16(to, from, count);
+}
+template <>
+void pack_row<float, uint32_t>(const Kernels& kernels, uint32_t* to, const float* from, int64_t count,
+                               unsigned) {
+    kernels.cut32(to, from, count);
+}
 
 template <typename To>
 struct Stage {
@@ -44,7 +74,8 @@ void stage_bytes(const TableConv& c, const uint8_t* row, bool inside, uint8_t* t
 }
 
 template <typename From, typename To>
-void stage_row(const TableConv& c, const From* row, To* to, int64_t phase_width) {
+void stage_row(const Problem& p, const From* row, To* to, int64_t phase_width) {
+    const TableConv& c = p.conv;
     const unsigned mask = static_cast<unsigned>(c.side_a - 1);
     const To pad = static_cast<To>(c.pad_code & mask);
     for (int64_t phase = 0; phase < c.stride_w; ++phase, to += phase_width) {
@@ -58,8 +89,12 @@ void stage_row(const TableConv& c, const From* row, To* to, int64_t phase_width)
         const int64_t begin = row == nullptr ? phase_width : first_at(0);
         const int64_t end = row == nullptr ? phase_width : std::max(begin, first_at(c.width));
         std::fill(to, to + begin, pad);
-        for (int64_t q = begin; q < end; ++q) {
-            to[q] = static_cast<To>(static_cast<unsigned>(row[q * c.stride_w - before]) & mask);
+        if (c.stride_w == 1) {
+            if (end > begin) pack_row<From, To>(p.kernels, to + begin, row + begin - before, end - begin, mask);
+        } else {
+            for (int64_t q = begin; q < end; ++q) {
+                to[q] = packed_of<From, To>(row[q * c.stride_w - before], mask);
+            }
         }
         std::fill(to + end, to + phase_width, pad);
     }
@@ -71,7 +106,8 @@ int64_t staged_rows(const TableConv& c, const Segment& s) {
 }
 
 template <typename From, typename To>
-Stage<To> stage_rows(const TableConv& c, const Segment& s, int64_t channel, To* memory) {
+Stage<To> stage_rows(const Problem& p, const Segment& s, int64_t channel, To* memory) {
+    const TableConv& c = p.conv;
     const int64_t rows = staged_rows(c, s), phase_width = phase_width_of(c);
     const Stage<To> stage{memory, phase_width * c.stride_w, phase_width};
     const From* plane =
@@ -86,7 +122,7 @@ Stage<To> stage_rows(const TableConv& c, const Segment& s, int64_t channel, To* 
             stage_bytes(c, reinterpret_cast<const uint8_t*>(from), inside,
                         reinterpret_cast<uint8_t*>(to), stage.pitch);
         } else {
-            stage_row<From, To>(c, inside ? from : nullptr, to, phase_width);
+            stage_row<From, To>(p, inside ? from : nullptr, to, phase_width);
         }
     }
     return stage;
@@ -141,7 +177,7 @@ void pack_windows(const Problem& p, const Item& item, int64_t first, int64_t cou
         for (const Segment& s : scratch.segments) {
             const int64_t size = staged_rows(c, s) * phase_width_of(c) * c.stride_w + kSlack;
             void* raw = scratch.stage.reserve(size * static_cast<int64_t>(sizeof(To)));
-            const auto stage = stage_rows<From, To>(c, s, channel, static_cast<To*>(raw));
+            const auto stage = stage_rows<From, To>(p, s, channel, static_cast<To*>(raw));
             copy_taps(p, s, stage, shifts + k % area, end - k, stride,
                       codes + (k - first) * stride + s.position);
         }
@@ -166,7 +202,7 @@ void pack_planes(const Problem& p, const Item& item, int64_t first, int64_t coun
             const From* from = static_cast<const From*>(c.x) +
                                (s.image * c.channels + channel) * p.pixels + s.pixel;
             To* to = codes + k * stride + s.position;
-            for (int64_t n = 0; n < s.count; ++n) to[n] = static_cast<To>(static_cast<unsigned>(from[n]) & mask);
+            pack_row<From, To>(p.kernels, to, from, s.count, mask);
         }
     }
 }
@@ -185,7 +221,7 @@ void pack_product(const Problem& p, const Item& item, int64_t first, int64_t cou
     const unsigned mask = static_cast<unsigned>(c.side_a - 1);
     for (int64_t n = 0; n < item.positions; ++n) {
         for (int64_t k = 0; k < count; ++k) {
-            codes[k * stride + n] = static_cast<To>(static_cast<unsigned>(from[n * c.channels + k]) & mask);
+            codes[k * stride + n] = packed_of<From, To>(from[n * c.channels + k], mask);
         }
     }
 }
@@ -238,9 +274,9 @@ Staged stage_codes(const Problem& p, const Item& item, Scratch& scratch) {
     uint8_t* to = codes;
     for (const Segment& s : scratch.segments) {
         if (c.x_bytes == 1) {
-            stage_rows<uint8_t, uint8_t>(c, s, item.group, to);
+            stage_rows<uint8_t, uint8_t>(p, s, item.group, to);
         } else {
-            stage_rows<int16_t, uint8_t>(c, s, item.group, to);
+            stage_rows<int16_t, uint8_t>(p, s, item.group, to);
         }
         to += staged_rows(c, s) * pitch;
     }
@@ -262,6 +298,12 @@ int64_t pack_taps(const Problem& p, int64_t wanted) {
 
 void pack_codes(const Problem& p, const Item& item, int64_t first, int64_t count, int64_t stride,
                 Scratch& scratch) {
+    if (p.conv.x_bytes == 4) {
+        if (p.conv.side_a == kNarrowNumbers) {
+            return pack<float, uint16_t>(p, item, first, count, stride, scratch);
+        }
+        return pack<float, uint32_t>(p, item, first, count, stride, scratch);
+    }
     if (p.conv.x_bytes == 1) {
         if (p.narrow()) return pack<uint8_t, uint8_t>(p, item, first, count, stride, scratch);
         return pack<uint8_t, uint16_t>(p, item, first, count, stride, scratch);

@@ -15,6 +15,8 @@ from .plane_layout import PlaneLayout, plane_layout, residual_layout
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .mantissa_types import MantissaEngine
+
 Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.int16]
 """Bit patterns used as table indices: uint8 for operands of up to 8 bits, int16 for 9 to 12."""
 
@@ -174,6 +176,10 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """The kind of memory its arrays live in, as torch names it: "cpu" or "cuda"."""
+
+    @property
+    def mantissa(self) -> MantissaEngine:
+        """The same engine for float32 numbers, whose products go through a mantissa table."""
 
     def availability(self) -> Availability:
         """Say whether the engine can run here, and why not."""

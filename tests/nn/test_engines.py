@@ -259,7 +259,9 @@ def test_unknown_engine_lists_the_legal_names():
 
 
 def test_cupy_says_why_it_cannot_run():
-    with pytest.raises(EngineError, match="not part of this release"):
+    if registry.ENGINES["cupy"].availability().usable:
+        pytest.skip("it can")
+    with pytest.raises(EngineError, match=r"CuPy is not installed|CuPy does not work|no CUDA"):
         get_engine("cupy")
     with pytest.raises(EngineError, match="no engine computes on cuda"):
         resolve_engine("auto", device="cuda")
