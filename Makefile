@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 RTLGRAD := $(VENV)/bin/rtlgrad
 READY := $(VENV)/.ready
+# A GPU machine needs no HDL tools: torch, CuPy, pytest and hypothesis will do, wherever they are.
+GPU_PYTHON ?= $(if $(wildcard $(RUN)),$(RUN),python3)
 
 DESIGN ?=
 MODEL ?= lenet5
@@ -12,18 +14,19 @@ LIBERTY ?=
 INIT ?=
 CHECKPOINT ?=
 RUNS ?= out/runs
+EVOAPPROX ?=
 ARGS ?=
 
 # OpenMP threads that spin while they wait are slow on a machine that does other work too.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lut train eval report catalogue demo test lint bench doctor clean
+.PHONY: help setup lut train eval report catalogue conformance demo test lint bench bench-lut sanitize test-gpu bench-gpu fuzz doctor clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
-	@echo "  Variables: DESIGN, MODEL, DATA, INIT, LIBERTY, CHECKPOINT, RUNS; ARGS is passed on to rtlgrad."
+	@echo "  Variables: DESIGN, MODEL, DATA, INIT, LIBERTY, CHECKPOINT, RUNS, EVOAPPROX; ARGS is passed on to rtlgrad."
 
 setup: $(READY) ## install everything into .venv
 
@@ -46,6 +49,10 @@ report: $(READY) ## table the runs of a folder: make report RUNS=out/runs
 catalogue: $(READY) ## one HTML page with all characterized designs: out/catalogue.html
 	@$(RTLGRAD) catalogue $(ARGS)
 
+conformance: $(READY) ## compare EvoApproxLib with its models and figures: make conformance EVOAPPROX=CHECKOUT
+	@$(if $(EVOAPPROX),,$(error say where a checkout of EvoApproxLib is: make conformance EVOAPPROX=path/to/evoapproxlib))
+	@$(RTLGRAD) conformance $(EVOAPPROX) $(if $(LIBERTY),--liberty $(LIBERTY)) $(ARGS)
+
 demo: $(READY) ## the main job, end to end, in a few minutes
 	@$(RTLGRAD) demo $(ARGS)
 
@@ -56,8 +63,24 @@ test: $(READY) ## lint and run all tests
 lint: $(READY) ## ruff and mypy alone
 	@$(RUN) scripts/check.py
 
-bench: $(READY) ## measure the engines; JSON in out/bench.json
+bench: $(READY) ## measure engines and characterization; JSON in out/bench.json and out/bench-lut.json
 	@$(RUN) benchmarks/bench_engines.py --json out/bench.json $(ARGS)
+	@$(RUN) benchmarks/bench_characterize.py --json out/bench-lut.json
+
+bench-lut: $(READY) ## measure characterization alone; JSON in out/bench-lut.json
+	@$(RUN) benchmarks/bench_characterize.py --json out/bench-lut.json $(ARGS)
+
+sanitize: $(READY) ## the native engine's tests under ASan and UBSan, then TSan (slow)
+	@$(RUN) scripts/sanitize.py $(ARGS)
+
+test-gpu: ## on a machine with a GPU: compare the CUDA engine with the specification
+	@$(GPU_PYTHON) -m pytest tests/nn/cuda $(ARGS)
+
+bench-gpu: ## on a machine with a GPU: time layers of ResNets; JSON in out/bench-gpu.json
+	@$(GPU_PYTHON) benchmarks/bench_gpu.py --json out/bench-gpu.json $(ARGS)
+
+fuzz: $(READY) ## characterize 500 spoiled designs, each to a right table or a clear error
+	@$(RUN) tests/fuzz/fuzz.py $(ARGS)
 
 doctor: $(READY) ## list every tool and what to do about a missing one
 	@$(RTLGRAD) doctor $(ARGS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,16 @@ from ..lutgen.exchange.operands import parse_operands, parse_order
 from ..lutgen.exchange.registry import read_file, write_table
 from ..lutgen.mantissa import from_significands
 from ..lutgen.metrics import error_metrics
-from ..lutgen.store import RECORD_FILE, find, load, stored_names, to_record
+from ..lutgen.record import Characterization, MantissaCharacterization
+from ..lutgen.store import (
+    RECORD_FILE,
+    find,
+    load,
+    load_mantissas,
+    load_table,
+    stored_names,
+    to_record,
+)
 from .console import err, out, print_json
 
 if TYPE_CHECKING:
@@ -23,7 +32,8 @@ if TYPE_CHECKING:
     from ..cosim.design import DesignReference
     from ..lutgen.exchange.diagnose import Diagnosis
     from ..lutgen.exchange.operands import Operands, Order
-    from ..lutgen.record import Characterization
+    from ..lutgen.mantissa import MantissaTable
+    from ..lutgen.record import AnyCharacterization
     from ..lutgen.table import ProductTable
 
 
@@ -44,15 +54,10 @@ def run_import(
     """Read a table, or tabulate a C function, and keep it as a design."""
     said = None if operands is None else parse_operands(operands)
     taken = None if order is None else parse_order(order)
+    made: AnyCharacterization
     if form == approxtrain.NAME:
-        raise ConfigError(
-            f"{path}: a mantissa table cannot be kept as a design",
-            got=f"format {form}",
-            expected="a table of integer products",
-            remedy="compare it with rtlgrad check; in Python: "
-            "rtlgrad.lutgen.exchange.approxtrain.read_mantissas",
-        )
-    if function is not None or path.suffix in c_model.SUFFIXES:
+        made = _from_mantissas(path, said, taken, name)
+    elif function is not None or path.suffix in c_model.SUFFIXES:
         made = _from_c(path, form, function, said, taken, out_bits, time_limit_s, name)
     else:
         if out_bits is not None:
@@ -69,6 +74,18 @@ def run_import(
     for note in made.warnings:
         err().print(f"note: {note}", markup=False)
     err().print(f"kept in {folder}; see rtlgrad show {made.name}", markup=False)
+
+
+def _from_mantissas(
+    path: Path, operands: Operands | None, order: Order | None, name: str | None
+) -> AnyCharacterization:
+    bits = None if operands is None else operands.width_a - 1
+    chosen = order or parse_order("ab")
+    table = approxtrain.read_mantissas(path, mantissa_bits=bits, order=chosen)
+    named = replace(table, name=_checked_name(name or path.stem))
+    return imported.from_mantissas(
+        named, path, chosen, order_stated=order is not None, form=approxtrain.NAME
+    )
 
 
 def _from_c(
@@ -120,16 +137,17 @@ def run_export(
     design: str, *, form: str, order: str | None, path: Path | None, store: Path, as_json: bool
 ) -> None:
     """Write a design's table in another project's format."""
-    made = load(find(store, design))
+    folder = find(store, design)
+    made = load(folder)
     taken = None if order is None else parse_order(order)
     if form == approxtrain.NAME:
         target = path or Path(f"{made.name}.bin")
         taken = taken or parse_order("ab")
-        approxtrain.write_mantissas(from_significands(made.table), target, order=taken)
+        approxtrain.write_mantissas(load_mantissas(folder), target, order=taken)
     else:
         suffix = FORMATS[form].suffix if form in FORMATS else ""
         target = path or Path(f"{made.name}{suffix}")
-        taken = write_table(made.table, target, form, order=taken)
+        taken = write_table(load_table(folder), target, form, order=taken)
     if as_json:
         print_json({"path": str(target), "format": form, "order": str(taken), "id": made.id})
     else:
@@ -156,7 +174,7 @@ def run_check(
     if form == approxtrain.NAME:
         bits = None if said is None else said.width_a - 1
         mantissas = approxtrain.read_mantissas(table, mantissa_bits=bits, order=taken or "ab")
-        expected = from_significands(design.table)
+        expected = _mantissas_of(design)
         if mantissas.mantissa_bits != expected.mantissa_bits:
             raise ConfigError(
                 f"{table} cannot be a table of {design.name}",
@@ -165,6 +183,12 @@ def run_check(
             )
         diagnosis, found = diagnose_mantissas(mantissas, expected), None
     else:
+        if not isinstance(design, Characterization):
+            raise ConfigError(
+                f"{design.name} has no table of integer products to compare with",
+                got=f"a record of kind {design.kind}",
+                remedy=f"a mantissa table can be compared with --format {approxtrain.NAME}",
+            )
         found = _table(table, form, said, taken, function, store)
         check_kind(found, design.table)
         diagnosis = diagnose(found, design, _others(store))
@@ -186,13 +210,21 @@ def _table(
 ) -> ProductTable:
     path = Path(table)
     if not path.is_file():
-        return load(find(store, table)).table
+        return load_table(find(store, table))
     if function is not None or path.suffix in c_model.SUFFIXES:
         return c_model.tabulate(path, function or "", operands=operands, order=order).table
     return read_file(path, form, **_reading(operands, order)).table
 
 
-def _design(name: str, store: Path, rtl: Path) -> Characterization:
+def _mantissas_of(design: AnyCharacterization) -> MantissaTable:
+    if isinstance(design, MantissaCharacterization):
+        return design.table
+    if isinstance(design, Characterization):
+        return from_significands(design.table)
+    raise ConfigError(f"{design.name} has no mantissa table: its operands are too wide for one")
+
+
+def _design(name: str, store: Path, rtl: Path) -> AnyCharacterization:
     """Return a stored design, or characterize a Verilog file or a design of rtl/ now."""
     path = Path(name)
     if path.suffix in SUFFIXES:
@@ -231,13 +263,16 @@ def _named(name: str, rtl: Path) -> list[DesignReference]:
 def _others(store: Path) -> Iterator[Characterization]:
     for name in stored_names(store):
         try:
-            yield load(store / name)
+            made = load(store / name)
         except RecordError as error:
             err().print(f"note: {name} not compared: {error.what}", markup=False)
+            continue
+        if isinstance(made, Characterization):
+            yield made
 
 
 def _lines(
-    table: str, design: Characterization, diagnosis: Diagnosis, found: ProductTable | None
+    table: str, design: AnyCharacterization, diagnosis: Diagnosis, found: ProductTable | None
 ) -> Iterator[str]:
     simulated = not design.interface.front_end.startswith(imported.FRONT_END)
     kind = "simulated" if simulated else "itself an imported table"
@@ -248,7 +283,9 @@ def _lines(
     for difference in diagnosis.signs:
         yield f"differs   {difference}"
     yield from _comparison_lines(diagnosis)
-    if found is not None and not diagnosis.signs and diagnosis.comparison is not None:
+    comparable = found is not None and not diagnosis.signs and diagnosis.comparison is not None
+    if comparable and isinstance(design, Characterization):
+        assert found is not None
         here, there = error_metrics(found), design.metrics
         yield f"MAE       {here.mae:.6g} in the table, {there.mae:.6g} in the design"
         yield f"WCE       {here.wce} in the table, {there.wce} in the design"
@@ -289,7 +326,7 @@ def _shapes(diagnosis: Diagnosis) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _as_data(
-    table: str, design: Characterization, diagnosis: Diagnosis, found: ProductTable | None
+    table: str, design: AnyCharacterization, diagnosis: Diagnosis, found: ProductTable | None
 ) -> dict[str, Any]:
     content = {"table": table, "design": design.name, "id": design.id, **asdict(diagnosis)}
     if (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +18,21 @@ from ..cosim.design import (
     variant,
     verilog_files,
 )
+from ..cosim.float_format import FloatPart
 from ..lutgen.characterize import Outcome, Settings, characterize
 from ..lutgen.store import to_record
 from .console import err, number, print_json, print_table
+from .metric_texts import METRIC_HEADINGS, columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..lutgen.record import Characterization
+    from ..lutgen.record import AnyCharacterization
 
 HEADINGS = (
     "design",
     "operands",
-    "MAE %",
-    "WCE %",
-    "MRE %",
-    "EP %",
-    "bias",
+    *METRIC_HEADINGS,
     "area um2",
     "delay ps",
     "power uW",
@@ -51,14 +50,17 @@ def run(
     jobs: int | None,
     time_limit_s: float,
     force: bool,
+    scheduler: str | None = None,
     as_json: bool,
 ) -> int:
     """Characterize and report; return the exit status, 1 if any design failed."""
     library = cell_library(liberty)
     chosen = select(targets, rtl, read_parameters(parameters))
-    settings = Settings(root=out, library=library, time_limit_s=time_limit_s, force=force)
+    settings = Settings(
+        root=out, library=library, time_limit_s=time_limit_s, force=force, scheduler=scheduler
+    )
     if jobs is not None:
-        settings = Settings(out, library, jobs, time_limit_s, force)
+        settings = replace(settings, jobs=jobs)
     started = time.perf_counter()
     with LutProgress(len(chosen)) as progress:
         outcomes = characterize(chosen, settings, progress)
@@ -161,8 +163,15 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     print_table(HEADINGS, [_row(outcome) for outcome in outcomes], left=2)
 
 
-def operands(made: Characterization) -> str:
-    """Describe the operands in short: u8 x u8."""
+def operands(made: AnyCharacterization) -> str:
+    """Describe the operands in short: u8 x u8, m7 x m7 (mantissas), f1.8.7 x f1.8.7."""
+    form = made.interface.format
+    if form is not None and form.part is not FloatPart.SIGNIFICAND:
+        whole = form.part is FloatPart.NUMBER
+        short = (
+            f"f1.{form.exponent_bits}.{form.mantissa_bits}" if whole else f"m{form.mantissa_bits}"
+        )
+        return f"{short} x {short}"
     a, b = made.interface.a, made.interface.b
     return " x ".join(f"{'s' if port.signed else 'u'}{port.width}" for port in (a, b))
 
@@ -171,15 +180,11 @@ def _row(outcome: Outcome) -> list[str]:
     made = outcome.characterization
     if made is None:
         return [outcome.reference.name, *[""] * (len(HEADINGS) - 2), "FAILED"]
-    metrics, cost = made.metrics, made.cost
+    cost = made.cost
     return [
         made.name,
         operands(made),
-        number(metrics.mae_pct, 4),
-        number(metrics.wce_pct, 3),
-        number(metrics.mre_nonzero_pct, 3),
-        number(metrics.ep_pct, 2),
-        number(metrics.bias, 1),
+        *columns(made),
         number(cost.area_um2, 1),
         number(cost.delay_ps, 0),
         number(cost.power_uw, 1),

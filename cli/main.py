@@ -55,6 +55,10 @@ def lut(
     force: Annotated[
         bool, typer.Option("--force", help="Do the work even if nothing changed.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Dask scheduler whose workers do the work: tcp://..."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Characterize multipliers: product table, error metrics, area and delay."""
@@ -70,6 +74,7 @@ def lut(
             jobs=jobs,
             time_limit_s=time_limit,
             force=force,
+            scheduler=scheduler,
             as_json=as_json,
         )
     )
@@ -104,8 +109,15 @@ def list_(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Option("--model", help="Name of the network.")],
-    data: Annotated[str, typer.Option("--data", help="Data set; rtlgrad list data names them.")],
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option("--model", help="Name of the network.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Data set; rtlgrad list data names them.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="TOML file with the run's fields; options given here win."),
+    ] = None,
     design: Annotated[
         str | None, typer.Option("--design", help="Multiplier to train through; fp32 if none.")
     ] = None,
@@ -129,6 +141,23 @@ def train(
         list[str] | None,
         typer.Option("--exact", help="Layers (name pattern) that multiply exactly; repeatable."),
     ] = None,
+    gradient: Annotated[
+        str, typer.Option(help="Of products: ste, lut, lut:H, slope or table.")
+    ] = "ste",
+    quantizer: Annotated[str, typer.Option(help="How scales are found: range or lsq.")] = "range",
+    accumulator: Annotated[
+        str, typer.Option(help="What sums are kept in: int32, wrap:N or saturate:N bits.")
+    ] = "int32",
+    correct_bias: Annotated[
+        bool, typer.Option("--correct-bias", help="Take the multiplier's mean error off biases.")
+    ] = False,
+    multipliers: Annotated[
+        str | None,
+        typer.Option(help="Schedule over the epochs: mul8u_trunc8:0-8,exact:8-10."),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better one.")
+    ] = None,
     keep: Annotated[str, typer.Option(help="Weights that count: last or best.")] = "last",
     augment: Annotated[
         str, typer.Option(help="Augmentation; auto: customary for the data.")
@@ -145,34 +174,95 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train or fine-tune a network; every product goes through the design's table."""
-    from ..nn.training import TrainConfig
+    from ..nn.training import build_config
     from .training import run_training
 
-    config = TrainConfig(
-        model=model,
-        data=data,
-        design=design,
-        init=init,
-        init_from_other_table=init_from_other_table,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        optimizer=optimizer,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        schedule=schedule,
-        seed=seed,
-        engine=engine,
-        calibration=calibration,
-        rules=tuple((pattern, "exact") for pattern in exact or ()),
-        keep=keep,
-        augment=augment,
-        val_fraction=val_fraction,
-        threads=threads,
-        limit_train=limit_train,
-        limit_test=limit_test,
+    if config is None and (model is None or data is None):
+        raise typer.BadParameter("--model and --data, or --config, must be given")
+    values: dict[str, object] = {
+        "model": model,
+        "data": data,
+        "design": design,
+        "init": init,
+        "init_from_other_table": init_from_other_table,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "optimizer": optimizer,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "seed": seed,
+        "engine": engine,
+        "calibration": calibration,
+        "gradient": gradient,
+        "quantizer": quantizer,
+        "accumulator": accumulator,
+        "correct_bias": correct_bias,
+        "multipliers": multipliers,
+        "patience": patience,
+        "keep": keep,
+        "augment": augment,
+        "val_fraction": val_fraction,
+        "threads": threads,
+        "limit_train": limit_train,
+        "limit_test": limit_test,
+    }
+    given: dict[str, object] = {}
+    for name, value in values.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            given[name] = value
+    if exact:
+        given["rules"] = tuple((pattern, "exact") for pattern in exact)
+    run_training(
+        build_config(config, given),
+        folder=out,
+        store=store,
+        data_root=data_root,
+        as_json=as_json,
     )
-    run_training(config, folder=out, store=store, data_root=data_root, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    config: Annotated[
+        Path, typer.Option("--config", help="TOML file with what all runs have in common.")
+    ],
+    multiplier: Annotated[
+        list[str],
+        typer.Option("--multiplier", help="A design, fp32, or a schedule; repeatable."),
+    ],
+    gradient: Annotated[
+        list[str] | None, typer.Option("--gradient", help="As of train; repeatable.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Runs of each: seeds from that of the file on.")
+    ] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at a time.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("out/sweep"),
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Train every combination of multipliers, gradients and seeds, and table the accuracies."""
+    from ..nn.training import build_config
+    from .sweep import run
+
+    base = build_config(config, {})
+    raise typer.Exit(
+        run(
+            base,
+            multipliers=multiplier,
+            gradients=gradient or [base.gradient],
+            seeds=range(base.seed, base.seed + seeds),
+            jobs=jobs,
+            root=out,
+            store=store,
+            data_root=data_root,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command(name="eval")
@@ -323,6 +413,166 @@ def check(
             function=function,
             store=store,
             rtl=rtl,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def record(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or folder of a run.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write (.npz).")] = Path(
+        "out/operands.npz"
+    ),
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="Test images; all if not given.")
+    ] = None,
+    design: Annotated[
+        str | None, typer.Option("--design", help="The design that it was trained with.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Count which operands meet in each layer of a trained network, for rtlgrad power."""
+    from .record import run
+
+    run(
+        checkpoint,
+        path=out,
+        design=design,
+        images=images,
+        engine=engine,
+        threads=threads,
+        store=store,
+        data_root=data_root,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def power(
+    design: Annotated[str, typer.Argument(help="Design of the rtl folder, or a Verilog file.")],
+    stimulus: Annotated[
+        Path,
+        typer.Option(
+            "--stimulus", help="Operands: .npy, .npz or .csv, or a file of rtlgrad record."
+        ),
+    ],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("-P", metavar="NAME=INT", help="Parameter of the file given; repeatable."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", help="Layer of a recording; repeatable; all if none."),
+    ] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="The stream holds values, not codes.")
+    ] = False,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=2, help="Operand pairs to draw from a recording.")
+    ] = 65_536,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of that draw.")] = 0,
+    rtl: Rtl = RTL,
+    store: Store = STORE,
+    liberty: Annotated[
+        Path | None, typer.Option("--liberty", help="Cell library; the shipped one if not given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write as well.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate a design's power for given operands, beside uniform random ones."""
+    from .power import run
+
+    run(
+        design,
+        parameters=parameters or [],
+        stimulus=stimulus,
+        layers=layer or [],
+        values=values,
+        pairs=pairs,
+        seed=seed,
+        rtl=rtl,
+        store=store,
+        liberty=liberty,
+        path=out,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def conformance(
+    checkout: Annotated[Path, typer.Argument(help="Checkout of EvoApproxLib, or one like it.")],
+    widths: Annotated[
+        str, typer.Option("--widths", help="Bits of the operands, as in the names: 8x8, 8x4.")
+    ] = "8x8",
+    published: Annotated[
+        Path | None,
+        typer.Option("--published", help="CSV with published figures, in place of the headers'."),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option("--store", help="Folder to keep the characterizations in.")
+    ] = Path("out/conformance"),
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="CSV file to write; in the store if not given.")
+    ] = None,
+    liberty: Annotated[
+        Path | None, typer.Option("--liberty", help="Cell library; the shipped one if not given.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes at a time; all cores.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1.0, help="Seconds for one design's simulation.")
+    ] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Compare a library's circuits with their C models and with what they publish."""
+    from .conformance import run
+
+    raise typer.Exit(
+        run(
+            checkout,
+            widths=widths,
+            published=published,
+            store=store,
+            csv=csv,
+            liberty=liberty,
+            jobs=jobs,
+            time_limit_s=time_limit,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def trace(
+    result: Annotated[Path, typer.Argument(help="Folder of a run, or its result.json.")],
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Evaluate the weights again.")
+    ] = False,
+    simulate: Annotated[
+        bool, typer.Option("--resimulate", help="Simulate the RTL again, and compare tables.")
+    ] = False,
+    rtl: Rtl = RTL,
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Trace an accuracy to its checkpoint, data, tables, RTL sources and tools, all verified."""
+    from .trace import run
+
+    raise typer.Exit(
+        run(
+            result,
+            store=store,
+            rtl=rtl,
+            data_root=data_root,
+            evaluate=evaluate,
+            simulate=simulate,
             as_json=as_json,
         )
     )

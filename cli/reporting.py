@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..core.errors import RtlgradError
+from ..lutgen.record import Characterization
 from ..lutgen.store import load, stored_names
 from ..nn.report import make_report, render
 from .console import err
@@ -13,7 +14,6 @@ from .console import err
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..lutgen.record import Characterization
     from ..nn.report import Report
 
 _NOTES = (
@@ -41,7 +41,10 @@ def design_figures(store: Path) -> dict[str, dict[str, float | None]]:
     known: list[Characterization] = []
     for name in stored_names(store):
         try:
-            known.append(load(store / name))
+            made = load(store / name)
+            # Networks are not trained through a sample.
+            if isinstance(made, Characterization):
+                known.append(made)
         except RtlgradError as error:
             err().print(f"left out: {error}", style="yellow", markup=False)
     return {made.id: _figures(made, known) for made in known}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..lutgen.store import find, load, to_record
 from .console import err, number, out, print_json
+from .metric_texts import lines as metric_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..cosim.cost import Cost
     from ..cosim.interface import Port
-    from ..lutgen.record import Characterization
+    from ..lutgen.record import AnyCharacterization
 
 
 def run(design: str, *, store: Path, as_json: bool) -> None:
@@ -27,16 +28,16 @@ def run(design: str, *, store: Path, as_json: bool) -> None:
     for label, text in _lines(made):
         console.print(f"[bold]{label:<12}[/bold]", end="")
         console.print(text, markup=False)
-    err().print(f"record and table verified: {folder}", markup=False)
+    err().print(f"record and array verified: {folder}", markup=False)
 
 
-def _lines(made: Characterization) -> Iterator[tuple[str, str]]:
+def _lines(made: AnyCharacterization) -> Iterator[tuple[str, str]]:
     yield "design", made.name + (f" - {made.title}" if made.title else "")
     if made.citation:
         yield "published", made.citation
     yield "id", made.id
     yield from _interface_lines(made)
-    yield from _metric_lines(made)
+    yield from metric_lines(made)
     yield from _cost_lines(made)
     provenance = made.provenance
     for source in provenance.sources:
@@ -47,9 +48,11 @@ def _lines(made: Characterization) -> Iterator[tuple[str, str]]:
         yield "note", warning
 
 
-def _interface_lines(made: Characterization) -> Iterator[tuple[str, str]]:
+def _interface_lines(made: AnyCharacterization) -> Iterator[tuple[str, str]]:
     interface = made.interface
     yield "module", f"{interface.module}, read by {interface.front_end}"
+    if interface.format is not None:
+        yield "format", str(interface.format)
     if interface.parameters:
         yield "parameters", ", ".join(f"{k} = {v}" for k, v in sorted(interface.parameters.items()))
     yield "a (row)", _port(interface.a) + f"; order from {interface.order_from}"
@@ -62,32 +65,15 @@ def _port(port: Port) -> str:
     return f"{port.name}[{port.width}], {sign} (from {port.signed_from})"
 
 
-def _metric_lines(made: Characterization) -> Iterator[tuple[str, str]]:
-    metrics = made.metrics
-    yield (
-        "MAE",
-        f"{metrics.mae:.6g}  ({metrics.mae_pct:.6f} % of 2^(wa+wb), NMED {metrics.nmed:.3e})",
-    )
-    yield "WCE", f"{metrics.wce}  ({metrics.wce_pct:.4f} % of 2^(wa+wb))"
-    yield "MSE", f"{metrics.mse:.6g}"
-    yield "bias", f"{metrics.bias:.6g}"
-    yield "EP", f"{metrics.ep_pct:.4f} %"
-    yield (
-        "MRE",
-        (
-            f"{metrics.mre_nonzero_pct:.5f} % where the exact product is not 0; "
-            f"{metrics.mre_all_pct:.5f} % over all pairs, of max(1, |exact|)"
-        ),
-    )
-
-
-def _cost_lines(made: Characterization) -> Iterator[tuple[str, str]]:
+def _cost_lines(made: AnyCharacterization) -> Iterator[tuple[str, str]]:
     cost = made.cost
     yield "area", _figure(cost.area_um2, 2, "um2", cost.absent.get("area_um2"))
     yield "delay", _figure(cost.delay_ps, 1, "ps", cost.absent.get("delay_ps"))
     yield "power", _figure(cost.power_uw, 2, "uW", cost.absent.get("power_uw")) + _conditions(cost)
     yield from _energy_lines(cost)
     yield "cells", f"{sum(cost.cells.values())} of {cost.library}"
+    if cost.paths_ps:
+        yield "paths", ", ".join(f"{part} {delay:.1f} ps" for part, delay in cost.paths_ps.items())
     yield "method", cost.method
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,10 @@ from ..nn.training import (
     Interrupted,
     PlainProgress,
     StepDone,
+    TrainConfig,
     evaluate_checkpoint,
     load_checkpoint,
+    tables_for,
     train,
 )
 from .console import err, out, print_json
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from ..lutgen import ProductTable
-    from ..nn.training import Event, Progress, RunResult, TrainConfig
+    from ..nn.training import Event, Progress, RunResult
 
 RUNS = Path("out/runs")
 
@@ -37,14 +40,13 @@ def run_training(
     config: TrainConfig, *, folder: Path | None, store: Path, data_root: Path | None, as_json: bool
 ) -> RunResult:
     """Train as configured and print the result."""
-    table = _table(config.design, store)
-    if table is not None:
+    table, scheduled = _tables(config, store)
+    if table is not None and config.multipliers is None:
         # A design may be named by the folder of its record; the run is known by its name.
         config = replace(config, design=table.name)
     place = folder or RUNS / run_name(config)
-    result = train(
-        config, load_data(config.data, data_root), table, place, progress=watching(err())
-    )
+    data = load_data(config.data, data_root)
+    result = train(config, data, table, place, tables=scheduled, progress=watching(err()))
     if as_json:
         content = json.loads((place / RESULT_NAME).read_text())
         print_json({"folder": str(place), **content})
@@ -66,7 +68,7 @@ def run_evaluation(
     """Evaluate a checkpoint with the design that it was trained with, and print the figures."""
     file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
     config = load_checkpoint(file).config
-    table = _table(design or config.design, store)
+    table = stored_table(design, store) if design else _tables(config, store)[0]
     data = load_data(config.data, data_root)
     evaluation, loaded = evaluate_checkpoint(file, data, table, engine=engine, threads=threads)
     if as_json:
@@ -75,7 +77,7 @@ def run_evaluation(
         return
     rate = evaluation.products / evaluation.seconds / 1e9
     out().print(
-        f"{config.model} on {config.data}, {table.name if table else 'fp32'}: "
+        f"{config.model} on {config.data}, {config.multiplier}: "
         f"{100 * evaluation.accuracy:.2f} % of {evaluation.count} images right, "
         f"loss {evaluation.loss:.4f}; {evaluation.seconds:.1f} s, {rate:.2f} G products/s"
         + (f" ({loaded.engine} engine)" if loaded.engine else ""),
@@ -85,7 +87,14 @@ def run_evaluation(
 
 def run_name(config: TrainConfig) -> str:
     """Name a run after what distinguishes it."""
-    parts = [config.data, config.model, config.design or "fp32"]
+    parts = [config.data, config.model, re.sub(r"[^A-Za-z0-9_.-]+", "_", config.multiplier)]
+    default = TrainConfig(config.model, config.data)
+    for option in ("gradient", "quantizer", "accumulator"):
+        value = getattr(config, option)
+        if value != getattr(default, option):
+            parts.append(value.replace(":", "_"))
+    if config.correct_bias:
+        parts.append("bias")
     if config.init is not None:
         parts.append("from-" + Path(config.init).name.removesuffix(".pt"))
     return "-".join([*parts, f"e{config.epochs}", f"s{config.seed}"])
@@ -131,7 +140,24 @@ class TerminalProgress:
             self._task = None
 
 
-def _table(design: str | None, store: Path) -> ProductTable | None:
+def _tables(
+    config: TrainConfig, store: Path
+) -> tuple[ProductTable | None, dict[str, ProductTable]]:
+    def load(name: str) -> ProductTable:
+        table = stored_table(name, store)
+        assert table is not None  # a name was given
+        return table
+
+    return tables_for(config, load)
+
+
+def stored_table(design: str | None, store: Path) -> ProductTable | None:
+    """Load the table of a characterized design, None for None.
+
+    Raises:
+        ConfigError: there is no store.
+        UnknownNameError: it holds no such design.
+    """
     if design is None:
         return None
     if not store.is_dir():
@@ -145,7 +171,7 @@ def _table(design: str | None, store: Path) -> ProductTable | None:
 def _print_result(result: RunResult, folder: Path) -> None:
     before = "" if result.initial is None else f"{100 * result.initial.accuracy:.2f} % before, "
     out().print(
-        f"{result.config.model} on {result.config.data}, {result.design or 'fp32'}: {before}"
+        f"{result.config.model} on {result.config.data}, {result.config.multiplier}: {before}"
         f"{100 * result.test.accuracy:.2f} % of {result.test.count} test images right; "
         f"{result.seconds:.1f} s; {folder}",
         markup=False,

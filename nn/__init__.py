@@ -1,5 +1,6 @@
 """Networks that multiply through product tables. Needs numpy and torch alone."""
 
+from . import cuda_ops as cuda_ops  # registers what CUDA tensors take
 from .calibrate import OBSERVERS
 from .conversion import Conversion
 from .convert import approximate, calibrate, restore, table_ids

@@ -16,12 +16,15 @@ from ..lutgen.table import ProductTable
 from .calibrate import get_observer
 from .conversion import ChangedLayer, Conversion, ExactLayer
 from .engines import resolve_engine
-from .layers import APPROX_OF, ApproxConv2d, ApproxLinear
+from .kinds import APPROX_OF, COMPOSITES, approximate_layer, exact_layer, is_approximate
+from .options import LayerOptions
+from .table_layer import TableLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Unpack
 
-    from .layers import ApproxLayer
+    from .options import OptionArguments
 
 Assignment: TypeAlias = ProductTable | Literal["exact"] | None
 Rules: TypeAlias = Mapping[str, Assignment] | Sequence[tuple[str, Assignment]]
@@ -51,34 +54,33 @@ def approximate(
     table: ProductTable | None,
     *,
     rules: Rules | None = None,
-    engine: str = "auto",
-    calibration: str = "minmax",
-    momentum: float = 0.1,
+    **options: Unpack[OptionArguments],
 ) -> Conversion:
-    """Make the Conv2d and Linear layers of a model multiply through tables, in place.
+    """Make the layers of a model multiply through tables, in place.
 
-    Parameters, hooks and training flags are kept: an optimizer goes on working. A layer that is
-    approximate already gets its table and engine replaced and keeps its activation range.
+    Every type of `rtlgrad.nn.kinds.APPROX_OF` is converted. Parameters, hooks and training flags
+    are kept: an optimizer goes on working. A layer that is approximate already gets its table and
+    options replaced and keeps its activation range.
 
     Args:
         model: any module tree; its own class may not be a convertible layer.
         table: for the layers that no rule names; None leaves them exact.
         rules: name pattern (fnmatch: ``conv1``, ``layer?.*``) to table, or to None or "exact" to
             leave exact. The first pattern that matches a layer's name decides.
-        engine: an engine's name, or "auto".
-        calibration: default method of `calibrate` for these layers.
-        momentum: weight of a new batch in the moving activation range, in training.
+        **options: the attributes of `LayerOptions`: engine, calibration, momentum, gradient,
+            quantizer and accumulator.
 
     Returns:
         What was changed, what was left exact and why. Nothing is changed if an error is raised.
 
     Raises:
-        UnknownNameError: a pattern matches no layer; or no such engine or calibration method.
+        UnknownNameError: a pattern matches no layer; or an option names nothing known.
         EngineError: the engine cannot run here.
         ConfigError: the model is itself a layer, a rule is neither a table nor "exact", or a
             table's operands are outside 2 to 12 bits.
     """
-    chosen = resolve_engine(engine, device=_device_of(model)).name
+    engine = LayerOptions(**options).engine
+    chosen = resolve_engine(engine, device=device_of(model)).name
     sites = list(_sites(model))
     assigned = _assign(sites, table, rules)
     changed: list[ChangedLayer] = []
@@ -86,11 +88,11 @@ def approximate(
     replacements: list[tuple[_Site, nn.Module]] = []
     for site in sites:
         wanted = assigned[id(site.module)]
-        new, reason = _converted(site, wanted, engine, calibration, momentum)
+        new, reason = _converted(site, assigned, options)
         if new is None:
             exact.append(ExactLayer(site.names, _exact_kind(site.module), reason))
-            if isinstance(site.module, ApproxConv2d | ApproxLinear):
-                replacements.append((site, site.module.to_exact()))
+            if is_approximate(site.module):
+                replacements.append((site, exact_layer(site.module)))
         elif isinstance(wanted, ProductTable):
             changed.append(ChangedLayer(site.names, type(new).__name__, wanted))
             replacements.append((site, new))
@@ -112,8 +114,8 @@ def restore(model: nn.Module) -> tuple[str, ...]:
     """
     restored: list[str] = []
     for site in _sites(model):
-        if isinstance(site.module, ApproxConv2d | ApproxLinear):
-            _replace(site, site.module.to_exact())
+        if is_approximate(site.module):
+            _replace(site, exact_layer(site.module))
             restored.extend(site.names)
     return tuple(restored)
 
@@ -123,10 +125,10 @@ def table_ids(model: nn.Module) -> dict[str, str]:
     return {name: layer.table.id for name, layer in approx_layers(model)}
 
 
-def approx_layers(model: nn.Module) -> Iterator[tuple[str, ApproxLayer]]:
+def approx_layers(model: nn.Module) -> Iterator[tuple[str, TableLayer]]:
     """Yield the approximate layers of a model with their names, each once."""
     for name, module in model.named_modules():
-        if isinstance(module, ApproxConv2d | ApproxLinear):
+        if isinstance(module, TableLayer):
             yield name, module
 
 
@@ -150,7 +152,8 @@ def calibrate(
         forward: runs the model on a batch, where the above does not suit.
 
     Returns:
-        The range of each layer, by name. A layer that saw no activation is missing here and
+        The range of each layer, by name; of a layer with several inputs, that of each, by
+        ``layer.quantizer``. A layer that saw no activation is missing here and
         keeps the range it had.
 
     Raises:
@@ -166,31 +169,55 @@ def calibrate(
         )
     if method is not None:
         get_observer(method)
-    modes = [(module, module.training) for module in model.modules()]
     done = False
     try:
-        model.eval()
         for _, layer in layers:
-            layer.activation.start_calibration(method or layer.calibration, layer.operands[0])
-        done = _run(model, batches, forward or _default_forward)
+            for _, quantizer in layer.activations():
+                operand = quantizer.observed_format(layer.operands)
+                quantizer.start_calibration(method or layer.calibration, operand)
+        run_on_batches(model, batches, forward)
+        done = True
     finally:
-        ranges = {name: layer.activation.finish_calibration(keep=done) for name, layer in layers}
-        for module, training in modes:
-            module.training = training
+        ranges = {
+            name if inner == "activation" else f"{name}.{inner}": quantizer.finish_calibration(
+                keep=done
+            )
+            for name, layer in layers
+            for inner, quantizer in layer.activations()
+        }
     return {name: found for name, found in ranges.items() if found is not None}
 
 
 @torch.no_grad()
-def _run(
-    model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], object]
-) -> bool:
+def run_on_batches(
+    model: nn.Module,
+    batches: Iterable[Any],
+    forward: Callable[[nn.Module, Any], object] | None = None,
+) -> None:
+    """Run a model in evaluation mode, without gradient; training flags are restored.
+
+    Args:
+        model: any.
+        batches: what the model takes. Of a tuple or list the first element is taken (inputs with
+            targets); a mapping is passed as keyword arguments.
+        forward: runs the model on a batch, where the above does not suit.
+
+    Raises:
+        ConfigError: there is no batch.
+    """
+    run = forward or _default_forward
+    modes = [(module, module.training) for module in model.modules()]
     count = 0
-    for batch in batches:
-        forward(model, batch)
-        count += 1
+    try:
+        model.eval()
+        for batch in batches:
+            run(model, batch)
+            count += 1
+    finally:
+        for module, training in modes:
+            module.training = training
     if count == 0:
-        raise ConfigError("calibration was given no batch", expected="at least one")
-    return True
+        raise ConfigError("the model was given no batch to run on", expected="at least one")
 
 
 def _default_forward(model: nn.Module, batch: Any) -> object:
@@ -200,15 +227,17 @@ def _default_forward(model: nn.Module, batch: Any) -> object:
 
 
 def _sites(model: nn.Module) -> Iterator[_Site]:
-    if type(model) in APPROX_OF or isinstance(model, ApproxConv2d | ApproxLinear):
+    if type(model) in APPROX_OF or is_approximate(model):
         raise ConfigError(
             f"the model is itself a {type(model).__name__}, which cannot be replaced in place",
             remedy="wrap it in torch.nn.Sequential, or use from_exact and to_exact",
         )
     holders: dict[int, list[tuple[str, nn.Module, nn.Module]]] = {}
     for name, child in model.named_modules(remove_duplicate=False):
-        if isinstance(child, _MULTIPLYING) and child is not model:
+        if (isinstance(child, _MULTIPLYING) or _has_matrix(child)) and child is not model:
             holder = model.get_submodule(name.rpartition(".")[0])
+            if isinstance(holder, nn.MultiheadAttention) or _inside_composite(model, name):
+                continue  # a part of that module, which is converted, or left, as a whole
             holders.setdefault(id(child), []).append((name, child, holder))
     for found in holders.values():
         names, modules, parents = zip(*found, strict=True)
@@ -241,49 +270,61 @@ def _assign(
 
 
 def _converted(
-    site: _Site, wanted: Assignment, engine: str, calibration: str, momentum: float
+    site: _Site, assigned: Mapping[int, Assignment], options: OptionArguments
 ) -> tuple[nn.Module | None, str]:
     """Return the approximate layer for a site, or None and why it is left exact."""
-    module = site.module
-    if reason := _inconvertible(site):
+    wanted = assigned[id(site.module)]
+    if reason := _inconvertible(site, assigned):
         return None, reason
     if not isinstance(wanted, ProductTable):
         return None, "a rule leaves it exact" if wanted == "exact" else "no table is given for it"
-    settings: dict[str, Any] = {"engine": engine, "calibration": calibration, "momentum": momentum}
-    if isinstance(module, ApproxConv2d):
-        new: ApproxLayer = ApproxConv2d.from_exact(module.to_exact(), wanted, **settings)
-    elif isinstance(module, ApproxLinear):
-        new = ApproxLinear.from_exact(module.to_exact(), wanted, **settings)
-    elif isinstance(module, nn.Conv2d):
-        return ApproxConv2d.from_exact(module, wanted, **settings), ""
-    elif isinstance(module, nn.Linear):
-        return ApproxLinear.from_exact(module, wanted, **settings), ""
-    else:
-        return None, f"{type(module).__name__} has no approximate counterpart"
-    new.activation.load_state_dict(module.activation.state_dict())
-    return new, ""
+    try:
+        return approximate_layer(site.module, wanted, options), ""
+    except ConfigError as error:
+        if isinstance(site.module, nn.MultiheadAttention):
+            return None, f"not supported: {error.got}"
+        raise
 
 
-def _inconvertible(site: _Site) -> str | None:
-    """Say why a module cannot be made approximate whatever the rules, None if it can."""
+def _inconvertible(site: _Site, assigned: Mapping[int, Assignment]) -> str | None:
+    """Say why a module cannot be made approximate whatever its rule, None if it can."""
     module = site.module
     for holder in site.holders:
-        if isinstance(holder, nn.TransformerEncoderLayer):
-            # Its inference fast path hands the weights to one fused kernel, past any forward.
+        if not isinstance(holder, nn.TransformerEncoderLayer) or module is holder.self_attn:
+            continue
+        if not isinstance(assigned.get(id(holder.self_attn)), ProductTable):
+            # Its inference fast path hands all weights to one fused kernel, past any forward; an
+            # approximate attention keeps it off that path.
             return "torch.nn.TransformerEncoderLayer may read its weights without calling it"
-        if isinstance(holder, nn.MultiheadAttention):
-            return "torch.nn.MultiheadAttention reads its weights without calling it"
-    if type(module) in APPROX_OF or isinstance(module, ApproxConv2d | ApproxLinear):
+    if type(module) in APPROX_OF or is_approximate(module):
         return None
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, tuple(APPROX_OF)):
         return f"{type(module).__name__} is a subclass whose behaviour is not known"
     return f"{type(module).__name__} has no approximate counterpart"
 
 
+def _has_matrix(module: nn.Module) -> bool:
+    """Say whether a module of no known type keeps a weight that it may multiply by."""
+    if isinstance(
+        module, (TableLayer, nn.Embedding, nn.EmbeddingBag, nn.modules.batchnorm._NormBase)
+    ):
+        return False
+    weight = module._parameters.get("weight")
+    return weight is not None and weight.ndim >= 2 and not isinstance(module, nn.LayerNorm)
+
+
+def _inside_composite(model: nn.Module, name: str) -> bool:
+    """Say whether a module is part of an approximate layer made of several."""
+    holder = name.rpartition(".")[0]
+    while holder:
+        if isinstance(model.get_submodule(holder), COMPOSITES):
+            return True
+        holder = holder.rpartition(".")[0]
+    return False
+
+
 def _exact_kind(module: nn.Module) -> str:
-    if isinstance(module, ApproxConv2d | ApproxLinear):
-        return type(module.to_exact()).__name__
-    return type(module).__name__
+    return type(exact_layer(module)).__name__
 
 
 def _replace(site: _Site, new: nn.Module) -> None:
@@ -291,5 +332,6 @@ def _replace(site: _Site, new: nn.Module) -> None:
         setattr(holder, name.rpartition(".")[2], new)
 
 
-def _device_of(model: nn.Module) -> str:
+def device_of(model: nn.Module) -> str:
+    """Return where a model's parameters are, as torch names it; "cpu" if it has none."""
     return next((parameter.device.type for parameter in model.parameters()), "cpu")

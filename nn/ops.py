@@ -1,7 +1,8 @@
 """Layers' products as differentiable torch ops: codes and scales in, float32 out.
 
-The forward reads codes alone; x_hat and w_hat are there to carry the straight-through gradient,
-and backward makes them anew from the codes, so neither is kept in between.
+The forward reads codes alone; x_hat and w_hat are there to carry the gradient, and backward makes
+them anew from the codes, so neither is kept in between. The gradient is straight-through unless
+another estimate is asked for (`rtlgrad.nn.gradients`).
 
 In every op a = activation = row of the table, b = weight = column.
 """
@@ -16,8 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from .corrections import weight_terms, wide_enough, window_sums
+from .gradients import approx_backward
 from .quantize import OperandFormat, decode, dequantize
-from .table_ops import conv2d_shape, table_conv2d, table_matmul
+from .table_ops import conv2d_shape
+from .table_sums import conv2d_sums, linear_sums
 
 
 @torch.library.custom_op("rtlgrad::approx_linear", mutates_args=())
@@ -33,6 +36,8 @@ def approx_linear(
     w_zero: int,
     signed: Sequence[bool],
     engine: str = "auto",
+    gradient: str = "ste",
+    accumulator: str = "int32",
 ) -> Tensor:
     """Return ``x_hat @ w_hat.T`` with every product taken from the table.
 
@@ -51,6 +56,8 @@ def approx_linear(
         w_zero: the weights' zero point as a value.
         signed: whether the codes of (activation, weight) are two's complement.
         engine: an engine's name, or "auto".
+        gradient: how backward estimates the products' gradients; see `rtlgrad.nn.gradients`.
+        accumulator: what keeps the sums of products; see `rtlgrad.nn.accumulators`.
 
     Returns:
         float32 [M, O].
@@ -58,9 +65,9 @@ def approx_linear(
     Raises:
         OverflowRiskError, EngineError, ConfigError: as `table_matmul`.
     """
-    del x_hat, w_hat
+    del x_hat, w_hat, gradient
     a, b = _formats(table, signed)
-    acc = table_matmul(x_codes, w_codes.t().contiguous(), table, engine)
+    acc = linear_sums(x_codes, w_codes, table, engine, accumulator)
     zero = int(x_zero)
     acc = wide_enough(acc, w_codes, table, a, b, zero, w_zero)
     acc -= weight_terms(w_codes, b, zero, w_zero).to(acc.dtype)
@@ -82,8 +89,10 @@ def _(
     w_zero: int,
     signed: Sequence[bool],
     engine: str = "auto",
+    gradient: str = "ste",
+    accumulator: str = "int32",
 ) -> Tensor:
-    del x_hat, w_hat, table, x_scale, x_zero, w_zero, signed, engine
+    del x_hat, w_hat, table, x_scale, x_zero, w_zero, signed, engine, gradient, accumulator
     return w_scale.new_empty((x_codes.shape[0], w_codes.shape[0]))
 
 
@@ -104,6 +113,8 @@ def approx_conv2d(
     dilation: Sequence[int],
     groups: int,
     engine: str = "auto",
+    gradient: str = "ste",
+    accumulator: str = "int32",
 ) -> Tensor:
     """Return the convolution of x_hat with w_hat, every product taken from the table.
 
@@ -126,6 +137,8 @@ def approx_conv2d(
         dilation: (vertical, horizontal).
         groups: channel groups.
         engine: an engine's name, or "auto".
+        gradient: how backward estimates the products' gradients; see `rtlgrad.nn.gradients`.
+        accumulator: what keeps the sums of products; see `rtlgrad.nn.accumulators`.
 
     Returns:
         float32 [B, O, H', W'].
@@ -133,10 +146,11 @@ def approx_conv2d(
     Raises:
         OverflowRiskError, EngineError, ConfigError: as `table_conv2d`.
     """
-    del x_hat, w_hat
+    del x_hat, w_hat, gradient
     a, b = _formats(table, signed)
     # In two's complement the zero point is 0, so its value is its code in every format.
-    acc = table_conv2d(x_codes, w_codes, table, x_zero, stride, padding, dilation, groups, engine)
+    geometry = (stride, padding, dilation, groups)
+    acc = conv2d_sums(x_codes, w_codes, table, x_zero, *geometry, engine, accumulator)
     zero = int(x_zero)
     acc = wide_enough(acc, w_codes, table, a, b, zero, w_zero)
     acc -= weight_terms(w_codes, b, zero, w_zero).to(acc.dtype).view(1, -1, 1, 1)
@@ -167,27 +181,32 @@ def _(
     dilation: Sequence[int],
     groups: int,
     engine: str = "auto",
+    gradient: str = "ste",
+    accumulator: str = "int32",
 ) -> Tensor:
-    del x_hat, w_hat, table, x_scale, x_zero, w_zero, signed, groups, engine
+    del x_hat, w_hat, table, x_scale, x_zero, w_zero, signed, groups, engine, gradient
+    del accumulator
     return w_scale.new_empty(conv2d_shape(x_codes, w_codes, stride, padding, dilation))
 
 
 def _save_operands(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     del output
     _, _, x_codes, w_codes, table, x_scale, x_zero, w_scale, w_zero, signed, *rest = inputs
-    ctx.save_for_backward(x_codes, w_codes, x_scale, x_zero, w_scale)
-    ctx.formats = _formats(table, signed)
-    ctx.w_zero = w_zero
-    ctx.geometry = rest[:-1]
+    ctx.save_for_backward(x_codes, w_codes, table, x_scale, x_zero, w_scale)
+    ctx.signed, ctx.w_zero = signed, w_zero
+    *ctx.geometry, ctx.engine, ctx.gradient, _ = rest
+
+
+def _refuse_second_derivative() -> None:
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "an estimated gradient has no derivative of its own (create_graph=True)"
+        )
 
 
 def _operands(ctx: Any) -> tuple[Tensor, Tensor]:
-    if torch.is_grad_enabled():
-        raise NotImplementedError(
-            "a straight-through gradient has no derivative of its own (create_graph=True)"
-        )
-    x_codes, w_codes, x_scale, x_zero, w_scale = ctx.saved_tensors
-    a, b = ctx.formats
+    x_codes, w_codes, table, x_scale, x_zero, w_scale = ctx.saved_tensors
+    a, b = _formats(table, ctx.signed)
     per_output = w_scale.view(-1, *[1] * (w_codes.ndim - 1))
     return (
         dequantize(x_codes, a, x_scale, x_zero),
@@ -195,19 +214,43 @@ def _operands(ctx: Any) -> tuple[Tensor, Tensor]:
     )
 
 
+def _estimated(ctx: Any, grad: Tensor, geometry: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Return the gradients of x_hat and w_hat by another estimate than straight-through."""
+    x_codes, w_codes, *others = ctx.saved_tensors
+    linear = x_codes.ndim == 2
+    if linear:  # a matrix product is a convolution of 1x1 images
+        grad, x_codes, w_codes = (t[:, :, None, None] for t in (grad, x_codes, w_codes))
+    grads = approx_backward(
+        *(grad.contiguous(), x_codes, w_codes, *others, ctx.w_zero, ctx.signed),
+        *(*geometry, ctx.gradient, ctx.engine),
+    )
+    grad_x, grad_w = (g.flatten(1) for g in grads) if linear else grads
+    return grad_x, grad_w
+
+
 def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x_hat, w_hat = _operands(ctx)
+    _refuse_second_derivative()
     need_x, need_w, *others = ctx.needs_input_grad
+    nothing = [None for _ in others]
+    if ctx.gradient != "ste":
+        grad_x, grad_w = _estimated(ctx, grad, ([1, 1], [0, 0, 0, 0], [1, 1], 1))
+        return grad_x if need_x else None, grad_w if need_w else None, *nothing
+    x_hat, w_hat = _operands(ctx)
     with torch.autocast(grad.device.type, enabled=False):
-        grad_x = grad @ w_hat if need_x else None
-        grad_w = grad.t() @ x_hat if need_w else None
-    return grad_x, grad_w, *[None for _ in others]
+        exact_x = grad @ w_hat if need_x else None
+        exact_w = grad.t() @ x_hat if need_w else None
+    return exact_x, exact_w, *nothing
 
 
 def _conv2d_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    _refuse_second_derivative()
+    need_x, need_w, *others = ctx.needs_input_grad
+    nothing = [None for _ in others]
+    if ctx.gradient != "ste":
+        grad_x, grad_w = _estimated(ctx, grad, ctx.geometry)
+        return grad_x if need_x else None, grad_w if need_w else None, *nothing
     x_hat, w_hat = _operands(ctx)
     stride, (top, bottom, left, right), dilation, groups = ctx.geometry
-    need_x, need_w, *others = ctx.needs_input_grad
     # The exact op knows symmetric padding alone; zeros are what padded taps stand for.
     symmetric = top == bottom and left == right
     if not symmetric:
@@ -227,7 +270,7 @@ def _conv2d_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     )
     if need_x and not symmetric:
         grad_x = functional.pad(grad_x, (-left, -right, -top, -bottom))
-    return grad_x if need_x else None, grad_w if need_w else None, *[None for _ in others]
+    return grad_x if need_x else None, grad_w if need_w else None, *nothing
 
 
 approx_linear.register_autograd(_linear_backward, setup_context=_save_operands)

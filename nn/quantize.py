@@ -15,7 +15,7 @@ follows its own signedness, whatever the other's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -222,19 +222,14 @@ def fake_quantize(
     Raises:
         DataError: x holds NaN, or a scale is not a finite positive number.
     """
-    _refuse_bad_scale(scale)
+    refuse_bad_scale(scale)
     rounded = torch.div(x.contiguous(), scale).round_().add_(zero)
     values = rounded.clamp(low, high)
     inside = rounded == values
     # The sum of clamped values is NaN only if one of them is, and costs a single pass.
     if bool(values.sum().isnan()):
-        raise DataError(
-            "cannot quantize: the tensor holds NaN",
-            got=f"{int(x.isnan().sum())} NaN among {x.numel()} numbers",
-            expected="numbers",
-            remedy="look for a diverged training run (learning rate) or a damaged input",
-        )
-    dtype = _code_dtype(bits)
+        refuse_nan(x)
+    dtype = code_dtype_of(bits)
     if low < 0:  # two's complement
         codes = values.to(torch.int16).bitwise_and_((1 << bits) - 1).to(dtype)
     else:
@@ -242,7 +237,8 @@ def fake_quantize(
     return values.sub_(zero).mul_(scale), codes, inside
 
 
-def _refuse_bad_scale(scale: Tensor) -> None:
+def refuse_bad_scale(scale: Tensor) -> None:
+    """Raise DataError unless every scale is a finite positive number."""
     if bool((torch.isfinite(scale) & (scale > 0)).all()):
         return
     raise DataError(
@@ -254,7 +250,18 @@ def _refuse_bad_scale(scale: Tensor) -> None:
     )
 
 
-def _code_dtype(bits: int) -> torch.dtype:
+def refuse_nan(x: Tensor) -> NoReturn:
+    """Raise DataError for a tensor that holds NaN."""
+    raise DataError(
+        "cannot quantize: the tensor holds NaN",
+        got=f"{int(x.isnan().sum())} NaN among {x.numel()} numbers",
+        expected="numbers",
+        remedy="look for a diverged training run (learning rate) or a damaged input",
+    )
+
+
+def code_dtype_of(bits: int) -> torch.dtype:
+    """Return the type that codes of a width are kept in: uint8 up to 8 bits, int16 beyond."""
     return OperandFormat(bits, signed=False).code_dtype
 
 
@@ -265,7 +272,7 @@ def _(
     del scale, zero, low, high
     return (
         x.new_empty(x.shape),
-        x.new_empty(x.shape, dtype=_code_dtype(bits)),
+        x.new_empty(x.shape, dtype=code_dtype_of(bits)),
         x.new_empty(x.shape, dtype=torch.bool),
     )
 

@@ -12,6 +12,7 @@ from ..training import (
     CHECKPOINT_NAME,
     CONFIG_NAME,
     RESULT_NAME,
+    TrainConfig,
     load_checkpoint,
     load_result,
 )
@@ -43,7 +44,7 @@ class ReportRow:
         folder: the run's folder.
         data: name of the data set.
         model: name of the model.
-        design: name of the design, or "fp32".
+        design: name of the design, a schedule of multipliers, or "fp32".
         characterization_id: of the design's table; None in fp32.
         seed: of the run.
         epochs: trained in this run.
@@ -172,7 +173,7 @@ def _row(
         folder=str(place),
         data=config.data,
         model=config.model,
-        design=result.design or "fp32",
+        design=config.multiplier,
         characterization_id=result.characterization_id,
         seed=config.seed,
         epochs=config.epochs,
@@ -186,17 +187,28 @@ def _row(
         delta_before=_difference(before, fp32),
         delta_after=_difference(after, fp32),
         engine=result.engine,
-        note=note,
+        note="; ".join(text for text in (_options(config), note) if text),
+    )
+
+
+def _options(config: TrainConfig) -> str:
+    """Name what tells runs of one design apart, where it is not the default."""
+    default = TrainConfig(config.model, config.data)
+    names = ("gradient", "quantizer", "accumulator", "correct_bias")
+    return ", ".join(
+        f"{name} {getattr(config, name)}"
+        for name in names
+        if getattr(config, name) != getattr(default, name)
     )
 
 
 def _baseline(result: RunResult, results: Sequence[RunResult]) -> tuple[RunResult | None, str]:
-    if result.design is None:
+    if result.config.is_fp32:
         return None, ""
     comparable = [
         other
         for other in results
-        if other.design is None
+        if other.config.is_fp32
         and other.data["sha256"] == result.data["sha256"]
         and other.config.model == result.config.model
         and other.test.count == result.test.count

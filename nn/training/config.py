@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
 from ...core.names import nearest
+from ..options import LayerOptions
+from .schedule import Phase, parse_phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +46,16 @@ class TrainConfig:
         rules: (name pattern, "exact" or "table") in order: whether the layers that match it
             (fnmatch: ``conv1``, ``fc*``) multiply exactly or through the table. The first match
             decides; layers that no pattern matches go through the table.
+        gradient: how the gradients of products are estimated (`rtlgrad.nn.gradients`).
+        quantizer: how scales are found, a key of `rtlgrad.nn.options.QUANTIZERS`.
+        accumulator: what keeps the sums of products (`rtlgrad.nn.accumulators`).
+        correct_bias: after calibration, take the multiplier's mean error off the biases
+            (`rtlgrad.nn.bias_correction`).
+        multipliers: which multiplier in which epochs, as ``mul8u_trunc8:0-8,exact:8-10``
+            (`rtlgrad.nn.training.schedule`); ``design`` is then that of the last phase ("exact"
+            included), or None with noise. None for ``design`` throughout.
+        patience: stop after so many epochs without a better accuracy on the held-out images; None
+            never stops early. With it, ``keep`` must be "best".
         val_fraction: share of the training images held out for validation after each epoch,
             in [0, 1); never trained on, and the same ones whatever the seed. The test set is not
             looked at for any choice.
@@ -75,6 +87,12 @@ class TrainConfig:
     calibration: str = "minmax"
     calibration_images: int = 1024
     rules: tuple[tuple[str, str], ...] = ()
+    gradient: str = "ste"
+    quantizer: str = "range"
+    accumulator: str = "int32"
+    correct_bias: bool = False
+    multipliers: str | None = None
+    patience: int | None = None
     val_fraction: float = 0.1
     keep: str = "last"
     augment: str = "auto"
@@ -85,6 +103,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check_choices(self)
         _check_numbers(self)
+        _check_multipliers(self)
+        if self.patience is not None and self.keep != "best":
+            raise _illegal("keep", self.keep, "'best', because patience is set")
         if self.keep == "best" and self.val_fraction == 0:
             raise _illegal(
                 "keep", "best", "'last', because val_fraction = 0 leaves nothing to choose by"
@@ -92,6 +113,26 @@ class TrainConfig:
 
         if self.epochs == 0 and self.init is None:
             raise _illegal("epochs", 0, "1 or more, because there is no init to evaluate")
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of ``multipliers``; none if it is None."""
+        return () if self.multipliers is None else parse_phases(self.multipliers, self.epochs)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether products have a relative error, and no table."""
+        return any(phase.sigma is not None for phase in self.phases)
+
+    @property
+    def multiplier(self) -> str:
+        """What products go through, for people: the schedule, the design, or "fp32"."""
+        return self.multipliers or self.design or "fp32"
+
+    @property
+    def is_fp32(self) -> bool:
+        """Whether every product is torch's own, in every epoch."""
+        return self.multipliers is None and self.design is None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -164,6 +205,21 @@ def _check_choices(config: TrainConfig) -> None:
         raise _illegal("rules", config.rules, "none, because no design is given")
 
 
+def _check_multipliers(config: TrainConfig) -> None:
+    """Check what concerns products: options of layers, and the schedule."""
+    # Made to be checked; the same fields are checked where the layers are made.
+    LayerOptions(
+        gradient=config.gradient, quantizer=config.quantizer, accumulator=config.accumulator
+    )
+    if not isinstance(config.correct_bias, bool):
+        raise _illegal("correct_bias", config.correct_bias, "true or false")
+    if config.multipliers is None:
+        return
+    last = None if config.is_noisy else config.phases[-1].name
+    if config.design != last:
+        raise _illegal("design", config.design, f"{last!r}, which multipliers end with")
+
+
 def _check_numbers(config: TrainConfig) -> None:
     for name, least in (
         ("epochs", 0),
@@ -173,9 +229,10 @@ def _check_numbers(config: TrainConfig) -> None:
         ("threads", 1),
         ("limit_train", 1),
         ("limit_test", 1),
+        ("patience", 1),
     ):
         value = getattr(config, name)
-        optional = name in ("threads", "limit_train", "limit_test")
+        optional = name in ("threads", "limit_train", "limit_test", "patience")
         if optional and value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -14,12 +14,13 @@ from .config import learning_rate
 from .determinism import reproducible
 from .folder import locked
 from .identity import check_same_run
-from .prepare import prepare_data
+from .prepare import enter_epoch, prepare_data
 from .progress import EpochDone, Finished, Interrupted, Started, StepDone, silent
 from .results import RESULT_NAME, load_result
 from .session import Session, begin, finish, next_state, resume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
@@ -41,6 +42,7 @@ def train(
     table: ProductTable | None,
     folder: Path,
     *,
+    tables: Mapping[str, ProductTable] | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Train a model, through a table or in fp32, and evaluate it on the test set.
@@ -59,6 +61,7 @@ def train(
         data: the data set that the configuration names.
         table: the table of the design that it names; None if it names none.
         folder: where the run is kept.
+        tables: those of the schedule of multipliers, by name ("exact" included), if there is one.
         progress: told about each step; raise KeyboardInterrupt from it to stop.
 
     Raises:
@@ -82,7 +85,8 @@ def train(
             check_same_run(checkpoint, folder / CHECKPOINT_NAME, config, table, data)
         threads = config.threads if checkpoint is None else checkpoint.threads
         with reproducible(config.seed, threads):
-            run = Session(config, table, folder, progress, prepare_data(config, data))
+            batches = prepare_data(config, data)
+            run = Session(config, table, folder, progress, batches, tables or {})
             try:
                 return _work(run, checkpoint)
             except KeyboardInterrupt:
@@ -98,17 +102,28 @@ def _work(run: Session, checkpoint: Checkpoint | None) -> RunResult:
     else:
         prepared, optimizer, state = resume(run, checkpoint)
     run.progress(Started(run.folder, state.epoch, config.epochs, prepared.engine))
-    while state.epoch < config.epochs:
+    while state.epoch < config.epochs and not out_of_patience(config, state):
         epoch_start = time.perf_counter()
+        multiplier = enter_epoch(prepared.model, config, state.epoch, run.tables)
         loss = _train_epoch(run, prepared.model, optimizer, state.epoch)
         validation = None
         if run.batches.validation is not None:
             validation = run.evaluate(prepared.model, run.batches.validation, "validation")
         seconds = time.perf_counter() - epoch_start
         record = _epoch_record(run, state.epoch + 1, loss, validation, seconds)
+        if multiplier is not None:
+            record["multiplier"] = multiplier
         state = run.save(next_state(run, state, prepared.model, optimizer, record))
         run.progress(EpochDone(state.epoch, config.epochs, loss, validation, seconds))
     return finish(run, prepared, state)
+
+
+def out_of_patience(config: TrainConfig, state: Checkpoint) -> bool:
+    """Say whether the best epoch lies further back than the configuration's patience."""
+    if config.patience is None or state.best is None:
+        return False
+    epoch, best = state.epoch, int(state.best["epoch"])
+    return epoch - best >= config.patience
 
 
 def _train_epoch(

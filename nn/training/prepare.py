@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ConfigError, IdentityError, RecordError
 from ...core.files import sha256_file
 from ...core.names import unknown_name
-from ..convert import approximate, calibrate, table_ids
+from ..bias_correction import ensure_biases
+from ..convert import approx_layers, approximate, calibrate, table_ids
 from ..data import AUGMENTATIONS, batches, fit_images, split_rows, subset
 from ..models import build_model, model_spec
+from ..noise import RelativeError, add_noise
 from .checkpoint import CHECKPOINT_NAME, load_checkpoint
+from .schedule import phase_at
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from ...lutgen import ProductTable
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 _EVALUATION_BATCH = 500
 _SPLIT_SEED = 0
+SCHEDULED = "schedule: "
+"""Before the name of a scheduled multiplier, among the table ids of a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +166,80 @@ def plain_model(config: TrainConfig, shape: dict[str, int]) -> nn.Module:
 
 
 def with_table(model: nn.Module, config: TrainConfig, table: ProductTable | None) -> PreparedModel:
-    """Let a model's layers multiply through a table, as the configuration's rules say."""
+    """Let a model's layers multiply as the configuration says: by a table, or with noise."""
+    if config.is_noisy:
+        add_noise(model, RelativeError(config.phases[-1].sigma or 0.0))
+        return PreparedModel(model, None, {})
     if table is None:
         return PreparedModel(model, None, {})
     rules: list[tuple[str, Assignment]] = [
         (pattern, table if kind == "table" else "exact") for pattern, kind in config.rules
     ]
     conversion = approximate(
-        model, table, rules=rules, engine=config.engine, calibration=config.calibration
+        model,
+        table,
+        rules=rules,
+        engine=config.engine,
+        calibration=config.calibration,
+        gradient=config.gradient,
+        quantizer=config.quantizer,
+        accumulator=config.accumulator,
     )
+    if config.correct_bias:
+        ensure_biases(model)
     return PreparedModel(model, conversion.engine, table_ids(model))
+
+
+def enter_epoch(
+    model: nn.Module, config: TrainConfig, epoch: int, tables: Mapping[str, ProductTable]
+) -> str | None:
+    """Let a model multiply as the schedule has it in an epoch.
+
+    Args:
+        model: as `with_table` left it.
+        config: with the schedule, if there is one.
+        epoch: counted from 0; one past the end is the last phase.
+        tables: of the schedule's designs, "exact" included, by name.
+
+    Returns:
+        The name of the multiplier, None without a schedule.
+    """
+    if config.multipliers is None:
+        return None
+    phase = phase_at(config.phases, epoch)
+    if config.is_noisy:
+        add_noise(model, RelativeError(phase.sigma or 0.0))
+        return phase.name
+    for _, layer in approx_layers(model):
+        layer.set_table(tables[phase.name])
+    return phase.name
+
+
+def check_tables(
+    config: TrainConfig, table: ProductTable | None, tables: Mapping[str, ProductTable]
+) -> dict[str, str]:
+    """Make sure that a schedule's tables are there and alike; return their ids by name.
+
+    Raises:
+        ConfigError: one is missing, or has operands of other widths or signs.
+    """
+    if config.multipliers is None or config.is_noisy:
+        return {}
+    ids = {}
+    for name in dict.fromkeys(phase.name for phase in config.phases):
+        found = tables.get(name)
+        if found is None or table is None or _operands_of(found) != _operands_of(table):
+            raise ConfigError(
+                f"the schedule's multiplier {name!r} does not fit",
+                got="no table" if found is None else repr(found),
+                expected=f"a table with the operands of {table!r}",
+            )
+        ids[name] = found.id
+    return ids
+
+
+def _operands_of(table: ProductTable) -> tuple[int, int, bool, bool]:
+    return table.width_a, table.width_b, table.signed_a, table.signed_b
 
 
 def calibrate_ranges(model: nn.Module, part: Batches, method: str) -> None:
@@ -186,18 +257,30 @@ def restored_model(checkpoint: Checkpoint, path: Path, table: ProductTable | Non
     prepared = with_table(
         plain_model(checkpoint.config, checkpoint.shape), checkpoint.config, table
     )
-    check_layer_tables(prepared, checkpoint, path)
+    check_layer_tables(prepared.table_ids, checkpoint, path, scheduled=False)
     load_weights(prepared.model, checkpoint.weights, path)
     return prepared
 
 
-def check_layer_tables(prepared: PreparedModel, checkpoint: Checkpoint, path: Path) -> None:
+def check_layer_tables(
+    mine: Mapping[str, str], checkpoint: Checkpoint, path: Path, *, scheduled: bool = True
+) -> None:
     """Make sure that each layer has the table that it was trained with.
+
+    Args:
+        mine: layer (or scheduled multiplier) to id.
+        checkpoint: what to compare with.
+        path: its file.
+        scheduled: whether to compare the schedule's multipliers, which only training needs.
 
     Raises:
         IdentityError: one has another, or none.
     """
-    mine, theirs = prepared.table_ids, checkpoint.table_ids
+    theirs = {
+        layer: id_
+        for layer, id_ in checkpoint.table_ids.items()
+        if scheduled or not layer.startswith(SCHEDULED)
+    }
     for layer in sorted(mine.keys() | theirs.keys()):
         if mine.get(layer) != theirs.get(layer):
             raise IdentityError(

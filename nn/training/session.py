@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...core.files import canonical_json, readable_json, sha256_file, write_atomic
+from ..bias_correction import correct_biases
 from .checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
 from .determinism import random_states, restore_random_states
 from .evaluation import count_products, evaluate, evaluation_from_json
 from .folder import CONFIG_NAME, METRICS_NAME
 from .prepare import (
+    SCHEDULED,
     calibrate_ranges,
     check_layer_tables,
+    check_tables,
+    enter_epoch,
     initial_weights,
     load_weights,
     plain_model,
@@ -26,6 +30,7 @@ from .progress import Evaluating, Finished
 from .results import RunResult, save_result, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import nn
@@ -45,6 +50,7 @@ class Session:
     Attributes:
         config: what the run was asked to do.
         table: the design's table, or None in fp32.
+        tables: those of the schedule of multipliers, by name.
         folder: where the run is kept.
         progress: told about each step.
         batches: the images.
@@ -58,6 +64,7 @@ class Session:
     folder: Path
     progress: Progress
     batches: PreparedData
+    tables: Mapping[str, ProductTable] = field(default_factory=dict)
     state: Checkpoint | None = None
     seconds_before: float = 0.0
     session_start: float = field(default_factory=time.perf_counter)
@@ -100,6 +107,8 @@ def begin(run: Session) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoin
     prepared = with_table(plain, config, table)
     if table is not None:
         calibrate_ranges(prepared.model, run.batches.calibration, config.calibration)
+        if config.correct_bias:
+            correct_biases(prepared.model, run.batches.calibration.epoch())
     initial = None
     if init is not None:
         initial = run.evaluate(prepared.model, run.batches.test, "initial").to_json()
@@ -108,7 +117,7 @@ def begin(run: Session) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoin
         config=config,
         shape=run.batches.shape,
         characterization_id=None if table is None else table.id,
-        table_ids=prepared.table_ids,
+        table_ids=_all_ids(run, prepared),
         epoch=0,
         model=_copy(prepared.model),
         optimizer=optimizer.state_dict(),
@@ -135,7 +144,7 @@ def resume(
     run.seconds_before = checkpoint.seconds
     plain = plain_model(run.config, run.batches.shape)
     prepared = with_table(plain, run.config, run.table)
-    check_layer_tables(prepared, checkpoint, path)
+    check_layer_tables(_all_ids(run, prepared), checkpoint, path)
     load_weights(prepared.model, checkpoint.model, path)
     optimizer = make_optimizer(prepared.model, run.config)
     optimizer.load_state_dict(checkpoint.optimizer)
@@ -143,6 +152,12 @@ def resume(
     run.state = replace(checkpoint, sessions=checkpoint.sessions + 1, versions=versions())
     run.write_metrics(run.state)
     return prepared, optimizer, run.state
+
+
+def _all_ids(run: Session, prepared: PreparedModel) -> dict[str, str]:
+    """Return the layers' table ids, and those of the schedule's multipliers."""
+    ids = check_tables(run.config, run.table, run.tables)
+    return prepared.table_ids | {f"{SCHEDULED}{name}": id_ for name, id_ in ids.items()}
 
 
 def next_state(
@@ -172,6 +187,7 @@ def next_state(
 
 def finish(run: Session, prepared: PreparedModel, state: Checkpoint) -> RunResult:
     """Evaluate the resulting weights on the test set and write the result."""
+    enter_epoch(prepared.model, run.config, run.config.epochs, run.tables)
     load_weights(prepared.model, state.weights, run.folder / CHECKPOINT_NAME)
     initial = None if state.initial is None else evaluation_from_json(state.initial)
     test = initial if run.config.epochs == 0 else None
@@ -209,15 +225,19 @@ def finish(run: Session, prepared: PreparedModel, state: Checkpoint) -> RunResul
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Build the optimizer that a configuration names, over all parameters of a model."""
+    """Build the optimizer that a configuration names, over all parameters of a model.
+
+    Learnt scales are not decayed: nothing speaks for small ones.
+    """
+    named = dict(model.named_parameters())
+    steps = [p for name, p in named.items() if name.endswith(".step")]
+    others = [p for name, p in named.items() if not name.endswith(".step")]
+    groups: list[dict[str, Any]] = [{"params": others, "weight_decay": config.weight_decay}]
+    if steps:
+        groups.append({"params": steps, "weight_decay": 0.0})
     if config.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-    )
+        return torch.optim.Adam(groups, lr=config.lr)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
 
 
 def _copy(model: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""``rtlgrad record``: which operands meet in the layers of a trained network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lutgen.histogram import save_recording
+from ..nn.data import load_data
+from ..nn.training import CHECKPOINT_NAME, load_checkpoint
+from ..nn.training.recording import record_checkpoint
+from .console import err, print_json, print_table
+from .training import stored_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..lutgen.histogram import OperandRecording
+
+HEADINGS = ("layer", "products", "activation codes in use", "weight codes in use")
+
+
+def run(
+    checkpoint: Path,
+    *,
+    path: Path,
+    design: str | None,
+    images: int | None,
+    engine: str,
+    threads: int | None,
+    store: Path,
+    data_root: Path | None,
+    as_json: bool,
+) -> None:
+    """Record the operands of a run, and print what was recorded."""
+    file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
+    config = load_checkpoint(file).config
+    table = stored_table(design or config.design, store)
+    recording = record_checkpoint(
+        file,
+        load_data(config.data, data_root),
+        table,
+        images=images,
+        engine=engine,
+        threads=threads,
+    )
+    save_recording(recording, path)
+    if as_json:
+        print_json(_as_data(recording, path))
+    else:
+        _print(recording)
+    err().print(f"written: {path}", markup=False)
+
+
+def _print(recording: OperandRecording) -> None:
+    rows = []
+    for one in recording.layers:
+        a, b = _used(one.counts, 1), _used(one.counts, 0)
+        rows.append([one.layer, str(one.products), str(a), str(b)])
+    print_table(HEADINGS, rows)
+
+
+def _used(counts: NDArray[np.int64], axis: int) -> int:
+    return int((counts.sum(axis=axis) > 0).sum())
+
+
+def _as_data(recording: OperandRecording, path: Path) -> dict[str, object]:
+    return {
+        "file": str(path),
+        "sha256": recording.content_hash,
+        "source": dict(recording.source),
+        "layers": [
+            {
+                "layer": one.layer,
+                "products": one.products,
+                "activation_codes": _used(one.counts, 1),
+                "weight_codes": _used(one.counts, 0),
+                "design": one.design,
+                "characterization_id": one.characterization_id,
+            }
+            for one in recording.layers
+        ],
+    }

@@ -1,0 +1,75 @@
+"""Which exact layer becomes which approximate one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import nn
+
+from .activation import ActivationQuantizer
+from .attention import ApproxMultiheadAttention
+from .conv_layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
+from .layers import ApproxConv2d, ApproxLinear
+from .recurrent import ApproxGRU, ApproxLSTM, ApproxRecurrent, ApproxRNN
+from .table_layer import TableLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..lutgen.table import ProductTable
+
+ApproxLayer: TypeAlias = TableLayer
+COMPOSITES = (ApproxMultiheadAttention, ApproxRecurrent)
+"""Approximate layers made of several layers with a table."""
+
+APPROX_OF: Mapping[type[nn.Module], Any] = {
+    nn.Conv1d: ApproxConv1d,
+    nn.Conv2d: ApproxConv2d,
+    nn.Conv3d: ApproxConv3d,
+    nn.ConvTranspose2d: ApproxConvTranspose2d,
+    nn.GRU: ApproxGRU,
+    nn.LSTM: ApproxLSTM,
+    nn.Linear: ApproxLinear,
+    nn.MultiheadAttention: ApproxMultiheadAttention,
+    nn.RNN: ApproxRNN,
+}
+"""The approximate layer of each exact type that has one."""
+
+
+def is_approximate(layer: nn.Module) -> bool:
+    """Say whether a layer multiplies through a table, itself or by its parts."""
+    return isinstance(layer, (TableLayer, *COMPOSITES))
+
+
+def exact_layer(layer: nn.Module) -> nn.Module:
+    """Return torch's own layer for an approximate one, and any other module as it is."""
+    if not is_approximate(layer):
+        return layer
+    kind: Any = layer
+    exact: nn.Module = kind.to_exact()
+    return exact
+
+
+def approximate_layer(
+    layer: nn.Module, table: ProductTable, options: Mapping[str, Any]
+) -> nn.Module:
+    """Return the approximate layer for an exact or approximate one; ranges are kept.
+
+    Args:
+        layer: of a type in `APPROX_OF`, or approximate already.
+        table: the multiplier.
+        options: the attributes of `LayerOptions`.
+
+    Raises:
+        ConfigError: a layer of such a type that uses what its approximate kind does not have.
+    """
+    exact = exact_layer(layer)
+    new: nn.Module = APPROX_OF[type(exact)].from_exact(exact, table, **options)
+    if is_approximate(layer):
+        before = dict(layer.named_modules())
+        for name, quantizer in new.named_modules():
+            if isinstance(quantizer, ActivationQuantizer):
+                old = before.get(name)
+                if isinstance(old, ActivationQuantizer):
+                    quantizer.take_range(old)
+    return new
