@@ -108,6 +108,32 @@ def list_(
 
 
 @app.command()
+def engines(
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="DESIGN", help="Say which routes its table takes, why."),
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            metavar="MxKxN",
+            help="Layer: outputs, products of each, positions; repeatable. ResNet-20's if none.",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Time the routes and keep what was found.")
+    ] = False,
+    store: Store = STORE,
+    as_json: Json = False,
+) -> None:
+    """Show what computes table sums here, and explain or calibrate the choice of routes."""
+    from .engines import run
+
+    run(explain=explain, shapes=shapes or [], store=store, calibrate=calibrate, as_json=as_json)
+
+
+@app.command()
 def train(
     context: typer.Context,
     model: Annotated[str | None, typer.Option("--model", help="Name of the network.")] = None,

@@ -16,6 +16,7 @@ from .quantize import (
     Quantized,
     activation_params,
     fake_quantize,
+    quantize_codes,
 )
 
 if TYPE_CHECKING:
@@ -128,8 +129,13 @@ class ActivationQuantizer(nn.Module):
         if self.step is not None:
             self.step.data.fill_(float("nan"))
 
-    def forward(self, x: Tensor, operand: OperandFormat) -> Quantized:
+    def forward(self, x: Tensor, operand: OperandFormat, *, codes_only: bool = False) -> Quantized:
         """Quantize ``x`` (float32, any shape) for an operand.
+
+        Args:
+            x: the numbers.
+            operand: the multiplier's operand a.
+            codes_only: no gradient is wanted; see `Quantized`. A learnt scale has one all the same.
 
         Raises:
             DataError: the range is unknown, or x holds NaN.
@@ -137,13 +143,22 @@ class ActivationQuantizer(nn.Module):
         if self.training and x.numel() > 0 and not _is_recomputation():
             self._move(x.detach())
         params = activation_params(self.low, self.high, operand)
-        return self._map(x, params, operand.activation_limits, operand)
+        return self._map(x, params, operand.activation_limits, operand, codes_only=codes_only)
 
     def _map(
-        self, x: Tensor, params: AffineParams, limits: tuple[int, int], operand: OperandFormat
+        self,
+        x: Tensor,
+        params: AffineParams,
+        limits: tuple[int, int],
+        operand: OperandFormat,
+        *,
+        codes_only: bool,
     ) -> Quantized:
         if self.step is not None:
             return quantize_learned(x, self.step, params, limits, operand)
+        if codes_only:
+            codes = quantize_codes(x, params.scale, params.zero, *limits, operand.bits)
+            return Quantized(x, codes, params)
         x_hat, codes, _ = fake_quantize(x, params.scale, params.zero, *limits, operand.bits)
         return Quantized(x_hat, codes, params)
 
@@ -204,8 +219,8 @@ class RightQuantizer(ActivationQuantizer):
     It is mapped as weights are, symmetrically, but with one scale per tensor from a range.
     """
 
-    def forward(self, x: Tensor, operand: OperandFormat) -> Quantized:
-        """Quantize ``x`` (float32, any shape) for operand b.
+    def forward(self, x: Tensor, operand: OperandFormat, *, codes_only: bool = False) -> Quantized:
+        """Quantize ``x`` (float32, any shape) for operand b; see `ActivationQuantizer.forward`.
 
         Raises:
             DataError: the range is unknown, or x holds NaN.
@@ -214,7 +229,8 @@ class RightQuantizer(ActivationQuantizer):
             self._move(x.detach())
         symmetric = activation_params(self.low, self.high, OperandFormat(operand.bits, True))
         zero = torch.full_like(symmetric.zero, operand.weight_zero)
-        return self._map(x, AffineParams(symmetric.scale, zero), operand.weight_limits, operand)
+        params = AffineParams(symmetric.scale, zero)
+        return self._map(x, params, operand.weight_limits, operand, codes_only=codes_only)
 
     def observed_format(self, formats: tuple[OperandFormat, OperandFormat]) -> OperandFormat:
         """Return a signed format as wide as b: its mapping is the same but for the zero point."""

@@ -20,7 +20,24 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from .engines import LookupTable
     from .quantize import OperandFormat
+
+
+def fits_int32(
+    w_codes: Tensor,
+    table: LookupTable,
+    a: OperandFormat,
+    b: OperandFormat,
+    x_zero: int,
+    w_zero: int,
+) -> bool:
+    """Say whether int32 holds the sums of products with all corrections."""
+    K = w_codes[0].numel() if len(w_codes) else 0
+    corrections = correction_bound(
+        K, x_max=a.max_abs, x_zero=x_zero, w_max=b.max_abs, w_zero=w_zero
+    )
+    return K * table.max_abs + corrections <= INT32_MAX
 
 
 def wide_enough(
@@ -33,11 +50,7 @@ def wide_enough(
     w_zero: int,
 ) -> Tensor:
     """Return the sums in a type that the corrections cannot overflow: int32, else int64."""
-    K = w_codes[0].numel() if len(w_codes) else 0
-    corrections = correction_bound(
-        K, x_max=a.max_abs, x_zero=x_zero, w_max=b.max_abs, w_zero=w_zero
-    )
-    fits = K * lookup_of(table).max_abs + corrections <= INT32_MAX
+    fits = fits_int32(w_codes, lookup_of(table), a, b, x_zero, w_zero)
     return acc if fits else acc.to(torch.int64)
 
 

@@ -32,7 +32,14 @@ from .mantissa_ops import (
 )
 from .mantissa_tables import mantissa_lookup_of
 from .ops import approx_conv2d, approx_linear
-from .quantize import OperandFormat, decode, fake_quantize, refuse_bad_scale, refuse_nan
+from .quantize import (
+    OperandFormat,
+    decode,
+    fake_quantize,
+    quantize_codes,
+    refuse_bad_scale,
+    refuse_nan,
+)
 from .table_ops import table_conv2d, table_matmul
 from .tables import lookup_of
 
@@ -221,6 +228,13 @@ def fake_quantize_cuda(
     return x_hat, codes, inside
 
 
+def quantize_codes_cuda(
+    x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int, bits: int
+) -> Tensor:
+    """See `quantize_codes`."""
+    return fake_quantize_cuda(x, scale, zero, low, high, bits)[1]
+
+
 # ---- products by a mantissa table ---------------------------------------------------------------
 
 
@@ -313,6 +327,7 @@ CUDA_KERNELS = {
     approx_linear: approx_linear_cuda,
     approx_conv2d: approx_conv2d_cuda,
     fake_quantize: fake_quantize_cuda,
+    quantize_codes: quantize_codes_cuda,
     mantissa_matmul: mantissa_matmul_cuda,
     mantissa_linear: mantissa_linear_cuda,
     mantissa_conv2d: mantissa_conv2d_cuda,

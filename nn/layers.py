@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch import nn
 from torch.nn import functional
 
 from .options import LayerOptions, split_options
-from .table_layer import TableLayer, reborn
+from .table_layer import TableLayer, needs_gradient, reborn
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -42,7 +43,10 @@ class WeightedLayer(TableLayer):
 
     def _operands(self, x: Tensor) -> tuple[Quantized, Quantized]:
         """Quantize input (float32) and weight."""
-        weight: Quantized = self.weight_quantizer(self.weight.float(), self._formats[1])
+        exact = self.weight.float()
+        weight: Quantized = self.weight_quantizer(
+            exact, self._formats[1], codes_only=not needs_gradient(exact)
+        )
         return self._quantize(self.activation, x), weight
 
     def _observe(self, x: Tensor) -> None:
@@ -96,8 +100,7 @@ class ApproxConv2d(WeightedLayer, nn.Conv2d):
             x = functional.pad(x, (left, right, top, bottom), mode=self.padding_mode)
             padding = [0, 0, 0, 0]
         y = self._conv2d(*self._operands(x), self.stride, padding, self.dilation, self.groups)
-        if self.bias is not None:
-            y = y + self.bias.float().view(1, -1, 1, 1)
+        y = _biased(y, self.bias)
         y = y.to(self.weight.dtype)
         return y if input.ndim == 4 else y.squeeze(0)
 
@@ -142,6 +145,14 @@ class ApproxLinear(WeightedLayer, nn.Linear):
             self._observe(input)
             return nn.Linear.forward(self, input)
         y = self._linear(*self._operands(input.reshape(-1, self.in_features).float()))
-        if self.bias is not None:
-            y = y + self.bias.float()
+        y = _biased(y, self.bias)
         return y.to(self.weight.dtype).view(*input.shape[:-1], self.out_features)
+
+
+def _biased(y: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias [O] to outputs [B, O, ...]."""
+    if bias is None:
+        return y
+    added = bias.float().view(-1, *[1] * (y.ndim - 2))
+    # In place, no fresh memory is touched; autograd wants what an op returned unchanged.
+    return y + added if torch.is_grad_enabled() else y.add_(added)

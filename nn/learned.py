@@ -111,14 +111,21 @@ class WeightQuantizer(nn.Module):
         if self.step is not None:
             self.step.data.fill_(float("nan"))
 
-    def forward(self, weight: Tensor, operand: OperandFormat) -> Quantized:
+    def forward(
+        self, weight: Tensor, operand: OperandFormat, *, codes_only: bool = False
+    ) -> Quantized:
         """Quantize ``weight`` (float32 [O, ...]) for an operand.
+
+        Args:
+            weight: the weights.
+            operand: the multiplier's operand b.
+            codes_only: no gradient is wanted; see `Quantized`. A learnt scale has one all the same.
 
         Raises:
             DataError: a weight is NaN or infinite, or a learnt scale is not positive.
         """
         if self.step is None:
-            return quantize_weight(weight, operand)
+            return quantize_weight(weight, operand, codes_only=codes_only)
         params = weight_params(weight, operand)
         begin(self.step, params.scale)
         low, high = operand.weight_limits

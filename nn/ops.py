@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from .corrections import weight_terms, wide_enough, window_sums
+from .engines import Conv2dGeometry
+from .fused import fused_conv2d
 from .gradients import approx_backward
 from .quantize import OperandFormat, decode, dequantize
-from .table_ops import conv2d_shape
+from .table_ops import conv2d_shape, geometry_of
 from .table_sums import conv2d_sums, linear_sums
 
 
@@ -67,13 +69,21 @@ def approx_linear(
     """
     del x_hat, w_hat, gradient
     a, b = _formats(table, signed)
-    acc = linear_sums(x_codes, w_codes, table, engine, accumulator)
     zero = int(x_zero)
+    # A matrix product is a convolution of 1x1 images.
+    images, kernels = x_codes[:, :, None, None], w_codes[:, :, None, None]
+    factors, point = x_scale * w_scale, Conv2dGeometry()
+    whole = fused_conv2d(
+        *(images, kernels, table, (a, b), (zero, w_zero), factors, point, engine, accumulator)
+    )
+    if whole is not None:
+        return whole.flatten(1)
+    acc = linear_sums(x_codes, w_codes, table, engine, accumulator)
     acc = wide_enough(acc, w_codes, table, a, b, zero, w_zero)
     acc -= weight_terms(w_codes, b, zero, w_zero).to(acc.dtype)
     if w_zero:
         acc -= w_zero * decode(x_codes, a).sum(dim=1, keepdim=True, dtype=acc.dtype)
-    return acc.to(torch.float32).mul_(x_scale * w_scale)
+    return acc.to(torch.float32).mul_(factors)
 
 
 @approx_linear.register_fake
@@ -149,9 +159,15 @@ def approx_conv2d(
     del x_hat, w_hat, gradient
     a, b = _formats(table, signed)
     # In two's complement the zero point is 0, so its value is its code in every format.
+    zero, factors = int(x_zero), x_scale * w_scale
+    shape = geometry_of(stride, padding, dilation, groups, zero)
+    whole = fused_conv2d(
+        *(x_codes, w_codes, table, (a, b), (zero, w_zero), factors, shape, engine, accumulator)
+    )
+    if whole is not None:
+        return whole
     geometry = (stride, padding, dilation, groups)
     acc = conv2d_sums(x_codes, w_codes, table, x_zero, *geometry, engine, accumulator)
-    zero = int(x_zero)
     acc = wide_enough(acc, w_codes, table, a, b, zero, w_zero)
     acc -= weight_terms(w_codes, b, zero, w_zero).to(acc.dtype).view(1, -1, 1, 1)
     if w_zero:
@@ -161,7 +177,7 @@ def approx_conv2d(
             decode(x_codes, a), zero, w_codes.shape[2:], stride, padding, dilation, groups
         )
         split -= w_zero * windows.to(acc.dtype).unsqueeze(2)
-    return acc.to(torch.float32).mul_((x_scale * w_scale).view(1, -1, 1, 1))
+    return acc.to(torch.float32).mul_(factors.view(1, -1, 1, 1))
 
 
 @approx_conv2d.register_fake

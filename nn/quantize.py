@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError, DataError
+from .engines import Damage, Rounding, native_runs, quantize_native
 
 MIN_BITS, MAX_BITS = 2, 12
 _TINY = torch.finfo(torch.float32).tiny
@@ -94,7 +95,8 @@ class Quantized(NamedTuple):
     """A quantized tensor.
 
     Attributes:
-        x_hat: float32, the numbers that the codes stand for; carries the gradient.
+        x_hat: float32, the numbers that the codes stand for; carries the gradient. Where codes
+            alone were asked for, the numbers that were quantized.
         codes: uint8 or int16 of the same shape, the operand's bit patterns.
         params: the scale and zero point used.
     """
@@ -167,12 +169,15 @@ def quantize_activation(x: Tensor, params: AffineParams, operand: OperandFormat)
     return Quantized(x_hat, codes, params)
 
 
-def quantize_weight(weight: Tensor, operand: OperandFormat) -> Quantized:
+def quantize_weight(
+    weight: Tensor, operand: OperandFormat, *, codes_only: bool = False
+) -> Quantized:
     """Quantize weights per output channel, with straight-through gradient.
 
     Args:
         weight: float32 [O, ...].
         operand: the multiplier's operand b.
+        codes_only: no gradient is wanted; see `Quantized`.
 
     Raises:
         DataError: a weight is NaN or infinite.
@@ -180,6 +185,9 @@ def quantize_weight(weight: Tensor, operand: OperandFormat) -> Quantized:
     params = weight_params(weight, operand)
     low, high = operand.weight_limits
     scale = params.scale.view(-1, *[1] * (weight.ndim - 1))
+    if codes_only:
+        codes = quantize_codes(weight, scale, params.zero, low, high, operand.bits)
+        return Quantized(weight, codes, params)
     x_hat, codes, _ = fake_quantize(weight, scale, params.zero, low, high, operand.bits)
     return Quantized(x_hat, codes, params)
 
@@ -222,8 +230,73 @@ def fake_quantize(
     Raises:
         DataError: x holds NaN, or a scale is not a finite positive number.
     """
+    x = x.contiguous()
+    x_hat, inside = torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)
+    codes = torch.empty_like(x, dtype=code_dtype_of(bits))
+    rounding = Rounding(int(zero), low, high, bits)
+    if not _by_library(x, scale, rounding, codes, x_hat, inside):
+        return _step_by_step(x, scale, zero, low, high, bits)
+    return x_hat, codes, inside
+
+
+@torch.library.custom_op("rtlgrad::quantize_codes", mutates_args=())
+def quantize_codes(
+    x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int, bits: int
+) -> Tensor:
+    """Return the codes of `fake_quantize` alone, for where no gradient is wanted.
+
+    Raises:
+        DataError: as `fake_quantize`.
+    """
+    x = x.contiguous()
+    codes = torch.empty_like(x, dtype=code_dtype_of(bits))
+    if not _by_library(x, scale, Rounding(int(zero), low, high, bits), codes, None, None):
+        return _step_by_step(x, scale, zero, low, high, bits)[1]
+    return codes
+
+
+@quantize_codes.register_fake
+def _(x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int, bits: int) -> Tensor:
+    del scale, zero, low, high
+    return x.new_empty(x.shape, dtype=code_dtype_of(bits))
+
+
+def _by_library(
+    x: Tensor,
+    scale: Tensor,
+    rounding: Rounding,
+    codes: Tensor,
+    x_hat: Tensor | None,
+    inside: Tensor | None,
+) -> bool:
+    """Quantize by the compiled library; say whether that can be done here.
+
+    Raises:
+        DataError: x holds NaN, or a scale is not a finite positive number.
+    """
+    per_row = scale.numel() == x.shape[0] == scale.shape[0] if x.ndim and scale.ndim else False
+    served = x.is_cpu and x.dtype == scale.dtype == torch.float32 and (scale.ndim == 0 or per_row)
+    if not (served and native_runs()):
+        return False
+    damage = quantize_native(
+        *(x.numpy(), scale.reshape(-1).numpy(), rounding, codes.numpy()),
+        x_hat if x_hat is None else x_hat.numpy(),
+        inside if inside is None else inside.numpy(),
+        threads=torch.get_num_threads(),
+    )
+    if damage is Damage.SCALE:
+        refuse_bad_scale(scale)
+    if damage is Damage.NAN:
+        refuse_nan(x)
+    return True
+
+
+def _step_by_step(
+    x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int, bits: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `fake_quantize` does, by torch's operations: the specification."""
     refuse_bad_scale(scale)
-    rounded = torch.div(x.contiguous(), scale).round_().add_(zero)
+    rounded = torch.div(x, scale).round_().add_(zero)
     values = rounded.clamp(low, high)
     inside = rounded == values
     # The sum of clamped values is NaN only if one of them is, and costs a single pass.

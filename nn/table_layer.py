@@ -175,7 +175,8 @@ class TableLayer(nn.Module):
                 remedy="run rtlgrad.nn.calibrate(model, batches), train first, or load the state "
                 "of a calibrated model",
             )
-        quantized: Quantized = activation(x, operand or self._formats[0])
+        wanted = operand or self._formats[0]
+        quantized: Quantized = activation(x, wanted, codes_only=not needs_gradient(x))
         return quantized
 
     def _linear(self, a: Quantized, w: Quantized) -> Tensor:
@@ -211,6 +212,11 @@ class TableLayer(nn.Module):
             *(options.engine, options.gradient, options.accumulator),
         )
         return y
+
+
+def needs_gradient(x: Tensor) -> bool:
+    """Say whether a gradient is to flow to a tensor."""
+    return torch.is_grad_enabled() and x.requires_grad
 
 
 def reborn(layer: nn.Module, kind: type[M]) -> M:

@@ -36,7 +36,7 @@ def table_matmul(a_codes: Tensor, b_codes: Tensor, table: Tensor, engine: str = 
     lookup = lookup_of(table)
     weights = b_codes.numpy()
     check_accumulator(weights.T, lookup)
-    threads = torch.get_num_threads()
+    threads = layer_threads()
     return torch.from_numpy(chosen.matmul(a_codes.numpy(), weights, lookup, threads=threads))
 
 
@@ -84,10 +84,8 @@ def table_conv2d(
     lookup = lookup_of(table)
     weights = w_codes.numpy()
     check_accumulator(weights, lookup)
-    geometry = Conv2dGeometry(
-        *_geometry(stride, padding, dilation), groups=groups, pad_code=int(pad_code)
-    )
-    threads = torch.get_num_threads()
+    geometry = geometry_of(stride, padding, dilation, groups, int(pad_code))
+    threads = layer_threads()
     acc = chosen.conv2d(x_codes.numpy(), weights, lookup, geometry, threads=threads)
     return torch.from_numpy(acc)
 
@@ -109,11 +107,27 @@ def _(
     return x_codes.new_empty(shape, dtype=torch.int32)
 
 
-def _geometry(
-    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
-) -> tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]]:
+def layer_threads() -> int:
+    """Return how many threads a layer's sums are given: as many as torch has."""
+    return torch.get_num_threads()
+
+
+def geometry_of(
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    pad_code: int,
+) -> Conv2dGeometry:
+    """Return an op's arguments as engines take them."""
     top, bottom, left, right = padding
-    return (stride[0], stride[1]), (top, bottom, left, right), (dilation[0], dilation[1])
+    return Conv2dGeometry(
+        stride=(stride[0], stride[1]),
+        padding=(top, bottom, left, right),
+        dilation=(dilation[0], dilation[1]),
+        groups=groups,
+        pad_code=pad_code,
+    )
 
 
 def conv2d_shape(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from .accumulators import parse_accumulator, refuse_engine, saturating_sums, wrapped
-from .engines import Conv2dGeometry, resolve_engine
+from .engines import resolve_engine
 from .gradients.columns import Windows
-from .table_ops import table_conv2d, table_matmul
+from .table_ops import geometry_of, table_conv2d, table_matmul
 from .tables import lookup_of
 
 if TYPE_CHECKING:
@@ -73,12 +73,7 @@ def conv2d_sums(
         refuse_engine(engine)
         return _saturating_conv2d(x_codes, w_codes, table, int(pad_code), geometry, accumulator)
     chosen = resolve_engine(engine, device=x_codes.device.type)
-    top, bottom, left, right = padding
-    shape = Conv2dGeometry(
-        *((stride[0], stride[1]), (top, bottom, left, right), (dilation[0], dilation[1])),
-        groups=groups,
-        pad_code=int(pad_code),
-    )
+    shape = geometry_of(stride, padding, dilation, groups, int(pad_code))
     threads = torch.get_num_threads()
     codes = x_codes.numpy(), w_codes.numpy()
     return torch.from_numpy(

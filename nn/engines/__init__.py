@@ -2,6 +2,9 @@
 
 from .accumulator import INT32_MAX, check_accumulator, correction_bound
 from .mantissa_types import MantissaEngine, MantissaLookup
+from .native import NativeEngine, Rescaling
+from .native_library import native_runs
+from .native_quantize import Damage, Rounding, quantize_native
 from .registry import (
     EngineFallbackWarning,
     check_engine_name,
@@ -16,11 +19,15 @@ __all__ = [
     "INT32_MAX",
     "Availability",
     "Conv2dGeometry",
+    "Damage",
     "Engine",
     "EngineFallbackWarning",
     "LookupTable",
     "MantissaEngine",
     "MantissaLookup",
+    "NativeEngine",
+    "Rescaling",
+    "Rounding",
     "Route",
     "Workload",
     "check_accumulator",
@@ -28,5 +35,7 @@ __all__ = [
     "correction_bound",
     "engine_names",
     "get_engine",
+    "native_runs",
+    "quantize_native",
     "resolve_engine",
 ]

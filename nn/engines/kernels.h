@@ -123,6 +123,40 @@ struct StepsJob {
     MantissaStep* steps;  // room for 16 more than count
 };
 
+// sums[n] += sum over taps k of codes[at[k] + n] ^ flip. May read and write up to 63 codes and sums
+// beyond the positions.
+struct SumsJob {
+    const void* codes;
+    const int64_t* at;  // [taps], in codes
+    int64_t taps, positions;
+    uint32_t flip;
+    bool narrow;  // codes take one byte
+    uint32_t* sums;
+};
+
+// to[n] = factor * (from[n] + add - w_zero * sums[n]), the sum an int32 modulo 2^32.
+struct RescaleJob {
+    float* to;
+    const uint32_t* from;
+    const uint32_t* sums;  // null for zeros
+    int64_t count;
+    uint32_t add, w_zero;
+    float factor;
+};
+
+// value = clamp(round_half_even(x / scale) + zero, low, high); codes, and where hat is not null also
+// hat = (value - zero) * scale, and inside: whether nothing was clamped.
+struct QuantizeJob {
+    const float* x;
+    int64_t count;
+    float scale, zero, low, high;
+    uint32_t mask;  // the bits of a code
+    bool narrow;    // codes take one byte, else two
+    void* codes;
+    float* hat;
+    uint8_t* inside;
+};
+
 struct Kernels {
     const char* name;
 
@@ -157,6 +191,10 @@ struct Kernels {
     // to[k * stride + n] = from[n * pitch + k].
     void (*transpose16)(uint16_t* to, int64_t stride, const uint16_t* from, int64_t pitch,
                         int64_t rows, int64_t columns);
+
+    void (*sum_codes)(const SumsJob& job);
+    void (*rescale)(const RescaleJob& job);
+    bool (*quantize)(const QuantizeJob& job);  // says whether there is a NaN among x
 };
 
 // Those of an instruction set, in the order of isa.py, or null.

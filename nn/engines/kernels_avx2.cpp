@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels_common.h"
+#include "kernels_layer.h"
 
 namespace rtlgrad {
 namespace {
@@ -102,6 +103,7 @@ const Kernels kAvx2Kernels = {
     nullptr,   nullptr,      nullptr,   nullptr,
     {{mantissa_narrow_avx2, mantissa_narrow, mantissa_narrow},
      {mantissa_wide_avx2, mantissa_wide, mantissa_wide}},
-    steps, cut16, cut32, measure16, measure32, transpose16};
+    steps, cut16, cut32, measure16, measure32, transpose16,
+    sum_codes, rescale, quantize};
 
 }  // namespace rtlgrad

@@ -1,6 +1,7 @@
 // Kernels for any CPU: whatever the compiler makes of its default target.
 
 #include "kernels_common.h"
+#include "kernels_layer.h"
 
 namespace rtlgrad {
 
@@ -9,6 +10,7 @@ const Kernels kPortableKernels = {
     nullptr,    nullptr,      nullptr,   nullptr,
     {{mantissa_narrow_plain, mantissa_narrow, mantissa_narrow},
      {mantissa_wide_plain, mantissa_wide, mantissa_wide}},
-    steps, cut16, cut32, measure16, measure32, transpose16};
+    steps, cut16, cut32, measure16, measure32, transpose16,
+    sum_codes, rescale, quantize};
 
 }  // namespace rtlgrad

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels_common.h"
+#include "kernels_layer.h"
 
 namespace rtlgrad {
 namespace {
@@ -361,6 +362,7 @@ const Kernels kVbmiKernels = {
     planes,    dots,         quads,     finish,
     {{mantissa_narrow_vbmi, mantissa_checked_vbmi, mantissa_narrow},
      {mantissa_wide_vbmi, mantissa_wide, mantissa_wide}},
-    steps_vbmi, cut16, cut32, measure16, measure32, transpose16};
+    steps_vbmi, cut16, cut32, measure16, measure32, transpose16,
+    sum_codes, rescale, quantize};
 
 }  // namespace rtlgrad

@@ -7,11 +7,13 @@ route is the one that `choose_route` takes, or that of ``RTLGRAD_ROUTE``. Neithe
 from __future__ import annotations
 
 import ctypes
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.errors import RtlgradError
+from ...core.errors import ConfigError, RtlgradError
 from .native_library import address_of, check_status, current_isa, library, thread_count
 from .native_mantissa import NativeMantissaEngine
 from .routes import Route, Workload, choose_route, explain_route
@@ -35,7 +37,11 @@ _INTEGERS = (
     *("threads", "isa", "route"),
     *("plane_count", "scale", "unit", "flip", "common"),
 )
-_POINTERS = ("x", "w", "columns", "compact", "planes", "base", "slopes", "out")
+_POINTERS = (
+    *("x", "w", "columns", "compact", "planes", "base", "slopes", "out"),
+    *("result", "terms", "factors"),
+)
+_ZERO_POINTS = ("w_zero", "x_flip")
 # In the order of `enum Route` of table_conv.h.
 _ROUTES = {Route.ROWS: 0, Route.EXPANDED: 1, Route.PLANES: 2, Route.RESIDUAL: 2}
 
@@ -46,7 +52,28 @@ class _TableConv(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in _INTEGERS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
+        *((name, ctypes.c_int64) for name in _ZERO_POINTS),
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rescaling:
+    """How a layer's result is made of its sums.
+
+    ``result = factors * float32(sum + terms - w_zero * sum over the window of (code ^ x_flip))``,
+    the sums modulo 2^32 and read as int32.
+
+    Attributes:
+        factors: float32 [O].
+        terms: uint32 [O].
+        w_zero: the weights' zero point; 0 where windows need no sums.
+        x_flip: what is flipped in activation codes, padding included.
+    """
+
+    factors: NDArray[np.float32]
+    terms: NDArray[np.uint32]
+    w_zero: int
+    x_flip: int
 
 
 class NativeEngine:
@@ -97,7 +124,9 @@ class NativeEngine:
         shape = (rows, outputs, 1, 1)
         image = a_codes.reshape(rows, inner, 1, 1)
         kernel = b_codes.T.reshape(outputs, inner, 1, 1)
-        return _call(image, kernel, lookup, Conv2dGeometry(), shape, threads).reshape(rows, outputs)
+        out = np.empty(shape, dtype=np.int32)
+        _call(image, kernel, lookup, Conv2dGeometry(), out, None, threads)
+        return out.reshape(rows, outputs)
 
     def conv2d(
         self,
@@ -107,15 +136,54 @@ class NativeEngine:
         geometry: Conv2dGeometry,
         *,
         threads: int | None = None,
+        route: Route | None = None,
     ) -> NDArray[np.int32]:
         """See `Engine.conv2d`.
+
+        Args:
+            x_codes: as there.
+            w_codes: as there.
+            table: as there.
+            geometry: as there.
+            threads: as there.
+            route: the route to take; None for the router's choice.
 
         Raises:
             EngineError: the library cannot be built, or memory ran out.
         """
         lookup = LookupTable.of(table)
         shape = check_conv2d(x_codes, w_codes, lookup, geometry)
-        return _call(x_codes, w_codes, lookup, geometry, shape, threads)
+        out = np.empty(shape, dtype=np.int32)
+        _call(x_codes, w_codes, lookup, geometry, out, None, threads, route)
+        return out
+
+    def layer(
+        self,
+        x_codes: Codes,
+        w_codes: Codes,
+        table: LookupTable | NDArray[np.int32],
+        geometry: Conv2dGeometry,
+        rescaling: Rescaling,
+        *,
+        threads: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the sums of `conv2d` made into a layer's result, float32 [B, O, H', W'].
+
+        Raises:
+            EngineError: the library cannot be built, or memory ran out.
+            ConfigError: as `Engine.conv2d`, or a rescaling for another number of outputs.
+        """
+        lookup = LookupTable.of(table)
+        shape = check_conv2d(x_codes, w_codes, lookup, geometry)
+        if rescaling.factors.shape != shape[1:2] or rescaling.terms.shape != shape[1:2]:
+            raise ConfigError(
+                "a rescaling does not fit its layer",
+                got=f"factors {rescaling.factors.shape}, terms {rescaling.terms.shape}",
+                expected=f"({shape[1]},) each",
+            )
+        out = np.empty(shape, dtype=np.float32)
+        _call(x_codes, w_codes, lookup, geometry, out, rescaling, threads)
+        return out
 
 
 def _call(
@@ -123,35 +191,44 @@ def _call(
     w_codes: Codes,
     table: LookupTable,
     geometry: Conv2dGeometry,
-    shape: tuple[int, int, int, int],
+    out: NDArray[np.int32] | NDArray[np.float32],
+    rescaling: Rescaling | None,
     threads: int | None,
-) -> NDArray[np.int32]:
+    route: Route | None = None,
+) -> None:
     isa = current_isa()
     work = Workload(
-        outputs=shape[1] // geometry.groups,
-        taps=int(np.prod(w_codes.shape[1:])),
-        positions=shape[0] * shape[2] * shape[3],
+        outputs=out.shape[1] // geometry.groups,
+        taps=math.prod(w_codes.shape[1:]),
+        positions=out.shape[0] * out.shape[2] * out.shape[3],
         groups=geometry.groups,
     )
-    choice = choose_route(work, table, isa)
-    out = np.empty(shape, dtype=np.int32)
+    choice = choose_route(work, table, isa, route)
     # Bound to names so that they outlive the call: the structure holds bare addresses.
     x, w = np.ascontiguousarray(x_codes), np.ascontiguousarray(w_codes)
     compact, layout = table.compact if choice.route is Route.EXPANDED else None, choice.layout
     problem = _TableConv(
-        *_sizes(x, w, table, geometry, shape),
+        *_sizes(x, w, table, geometry, out.shape),
         thread_count(threads),
         isa.index,
         _ROUTES[choice.route],
         *((0,) * 5 if layout is None else _plane_numbers(layout)),
         *(address_of(array) for array in (x, w, table.columns, compact)),
         *((None,) * 3 if layout is None else _plane_addresses(layout)),
-        address_of(out),
+        *_results(out, rescaling),
     )
     status = library().rtlgrad_table_conv(ctypes.byref(problem))
     what = f"a convolution of {x.shape} by {w.shape}"
     check_status(status, what, f"route {choice.route} on instruction set {isa.name}")
-    return out
+
+
+def _results(out: NDArray[Any], rescaling: Rescaling | None) -> tuple[int | None, ...]:
+    if rescaling is None:
+        return address_of(out), None, None, None, 0, 0
+    return (
+        *(None, address_of(out), address_of(rescaling.terms), address_of(rescaling.factors)),
+        *(rescaling.w_zero, rescaling.x_flip),
+    )
 
 
 def _sizes(
@@ -159,7 +236,7 @@ def _sizes(
     w: NDArray[Any],
     table: LookupTable,
     geometry: Conv2dGeometry,
-    shape: tuple[int, int, int, int],
+    shape: tuple[int, ...],
 ) -> tuple[int, ...]:
     return (
         *x.shape,

@@ -31,16 +31,20 @@ FLAGS = (
     "-fPIC",
     "-pthread",
     "-fvisibility=hidden",
+    # A product is rounded before it is added, as NumPy and torch do.
+    "-ffp-contract=off",
+    # No exception flag is looked at; with this comparisons of floats become vectors.
+    "-fno-trapping-math",
     # Vector types never cross the library's boundary, so how they would be passed is of no account.
     "-Wno-psabi",
 )
 FOLDER = Path(__file__).parent
 COMMON = (
     *("table_conv.cpp", "table_pack.cpp", "table_routes.cpp"),
-    *("mantissa_product.cpp", "parallel.cpp"),
+    *("mantissa_product.cpp", "parallel.cpp", "quantize.cpp"),
 )
 HEADERS = (
-    *("table_conv.h", "kernels.h", "kernels_common.h"),
+    *("table_conv.h", "kernels.h", "kernels_common.h", "kernels_layer.h"),
     *("mantissa.h", "numbers.h", "parallel.h"),
 )
 _TIME_LIMIT_S = 300

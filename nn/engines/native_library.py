@@ -8,8 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import EngineError, RtlgradError
-from ...core.files import cache_folder
-from .isa import Isa, choose_isa
+from .isa import VARIABLE, Isa, choose_isa
 from .native_build import build_library
 
 if TYPE_CHECKING:
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 _OUT_OF_MEMORY = 1
 
-_outcomes: dict[tuple[str, str], ctypes.CDLL | RtlgradError] = {}
+_DECIDING = ("CXX", "RTLGRAD_CACHE", "XDG_CACHE_HOME", "HOME")
+
+_outcomes: dict[tuple[str | None, ...], ctypes.CDLL | RtlgradError] = {}
+_isas: dict[tuple[int, str], Isa] = {}
 _lock = threading.Lock()
 
 
@@ -36,8 +38,8 @@ def library() -> ctypes.CDLL:
     Raises:
         EngineError: it cannot be built or loaded.
     """
-    # The two things that a user changes to get past a failure.
-    key = (os.environ.get("CXX", ""), str(cache_folder()))
+    # What a user changes to get past a failure: the compiler and the cache's folder.
+    key = tuple(map(os.environ.get, _DECIDING))
     outcome = _outcomes.get(key)
     if outcome is None:
         with _lock:
@@ -51,6 +53,15 @@ def library() -> ctypes.CDLL:
     return outcome
 
 
+def native_runs() -> bool:
+    """Say whether the library can be built and loaded here; tried once."""
+    try:
+        library()
+    except RtlgradError:
+        return False
+    return True
+
+
 def current_isa() -> Isa:
     """Return the instruction set that calls use now.
 
@@ -59,7 +70,12 @@ def current_isa() -> Isa:
         EngineError: the library cannot be built, or the CPU lacks what ``RTLGRAD_ISA`` names.
     """
     loaded = library()
-    return choose_isa(loaded.rtlgrad_isas_built(), loaded.rtlgrad_isas_supported())
+    key = (id(loaded), os.environ.get(VARIABLE, ""))
+    known = _isas.get(key)
+    if known is None:
+        known = choose_isa(loaded.rtlgrad_isas_built(), loaded.rtlgrad_isas_supported())
+        _isas[key] = known
+    return known
 
 
 def thread_count(wanted: int | None) -> int:
@@ -106,7 +122,8 @@ def _load() -> ctypes.CDLL | RtlgradError:
         return error
     except OSError as error:
         return EngineError("the compiled library does not load", got=error)
-    for call in (loaded.rtlgrad_table_conv, loaded.rtlgrad_mantissa_product):
+    calls = (loaded.rtlgrad_table_conv, loaded.rtlgrad_mantissa_product, loaded.rtlgrad_quantize)
+    for call in calls:
         call.argtypes = [ctypes.c_void_p]
         call.restype = ctypes.c_int32
     for ask in (loaded.rtlgrad_isas_built, loaded.rtlgrad_isas_supported):

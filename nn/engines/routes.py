@@ -3,19 +3,22 @@
 A route is a way to add up table entries (table_routes.cpp). The router estimates the time of each
 route that can serve the table on the instruction set at hand, and takes the least. The estimate
 is deliberately simple: nanoseconds per product, plus what a route does once per weight or fills
-in vain. Its figures are measured (docs/performance.md); they decide nothing but speed, as all
-routes give the same sums.
+in vain. Its figures were measured on one CPU (docs/performance.md); where this one has been
+calibrated (calibration.py), they are multiplied by what was found here. They decide nothing but
+speed, as all routes give the same sums.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ...core.errors import EngineError
 from ...core.names import pick
+from .calibration import load_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,11 +78,13 @@ class Estimate:
         route: the route.
         seconds: estimated time by one thread; None where the route cannot serve the table.
         note: how it would do it, or why it cannot.
+        way: the route and the kind of table, which are calibrated together; empty where it cannot.
     """
 
     route: Route
     seconds: float | None
     note: str
+    way: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,14 @@ class RouteChoice:
         layout: the planes it reads, None for routes without.
         forced: whether `VARIABLE` named it.
         estimates: what was compared, in the order of `Route`.
+        calibrated: whether the estimates were corrected by measurements on this machine.
     """
 
     route: Route
     layout: PlaneLayout | None
     forced: bool
     estimates: tuple[Estimate, ...]
+    calibrated: bool
 
 
 # Nanoseconds per product by one thread, measured with benchmarks/bench_engines.py.
@@ -112,16 +119,47 @@ _EXPANDED_TILE = 2048
 _VECTOR, _PANEL = 64, 256
 _CODES = 256
 
+# A model calls with few sizes, again and again.
+_choices: WeakKeyDictionary[LookupTable, dict[tuple[Workload, str, str], RouteChoice]] = (
+    WeakKeyDictionary()
+)
 
-def choose_route(work: Workload, table: LookupTable, isa: Isa) -> RouteChoice:
-    """Return the route for a call: that of `VARIABLE` if set, else the one estimated fastest.
+# By instruction set; empty where nothing was measured.
+_calibrations: dict[str, Mapping[str, float]] = {}
+
+
+def choose_route(
+    work: Workload, table: LookupTable, isa: Isa, route: Route | None = None
+) -> RouteChoice:
+    """Return the route for a call: the one named, by argument or `VARIABLE`, else the fastest estimated.
 
     Raises:
         UnknownNameError: `VARIABLE` names no route.
-        EngineError: `VARIABLE` names one that cannot serve this table here.
+        EngineError: the route named cannot serve this table here.
     """
-    estimates = tuple(_estimate(route, work, table, isa) for route in Route)
-    wanted = os.environ.get(VARIABLE, "")
+    wanted = os.environ.get(VARIABLE, "") if route is None else route.value
+    known = _choices.setdefault(table, {})
+    key = (work, isa.name, wanted)
+    if key not in known:
+        known[key] = _choose(work, table, isa, wanted)
+    return known[key]
+
+
+def forget_choices() -> None:
+    """Choose anew from now on: there is another calibration."""
+    _choices.clear()
+    _calibrations.clear()
+
+
+def estimate_route(route: Route, work: Workload, table: LookupTable, isa: Isa) -> Estimate:
+    """Return what a route would take by the shipped figures."""
+    return _estimate(route, work, table, isa)
+
+
+def _choose(work: Workload, table: LookupTable, isa: Isa, wanted: str) -> RouteChoice:
+    ratios = _ratios(isa)
+    shipped = (_estimate(route, work, table, isa) for route in Route)
+    estimates = tuple(_corrected(estimate, ratios) for estimate in shipped)
     if wanted:
         chosen = estimates[pick(_INDEX, wanted, kind=f"route in {VARIABLE}")]
         if chosen.seconds is None:
@@ -135,7 +173,21 @@ def choose_route(work: Workload, table: LookupTable, isa: Isa) -> RouteChoice:
             (estimate for estimate in estimates if estimate.seconds is not None),
             key=lambda estimate: estimate.seconds or 0.0,
         )
-    return RouteChoice(chosen.route, _layout(chosen.route, table), bool(wanted), estimates)
+    layout = _layout(chosen.route, table)
+    return RouteChoice(chosen.route, layout, bool(wanted), estimates, bool(ratios))
+
+
+def _ratios(isa: Isa) -> Mapping[str, float]:
+    if isa.name not in _calibrations:
+        found = load_calibration(isa)
+        _calibrations[isa.name] = {} if found is None else found.ratios
+    return _calibrations[isa.name]
+
+
+def _corrected(estimate: Estimate, ratios: Mapping[str, float]) -> Estimate:
+    if estimate.seconds is None:
+        return estimate
+    return replace(estimate, seconds=estimate.seconds * ratios.get(estimate.way, 1.0))
 
 
 def explain_route(work: Workload, table: LookupTable, isa: Isa) -> str:
@@ -147,7 +199,8 @@ def explain_route(work: Workload, table: LookupTable, isa: Isa) -> str:
     choice = choose_route(work, table, isa)
     reason = f"named by {VARIABLE}" if choice.forced else "least estimated time"
     rows, columns = table.products.shape
-    lines = [f"{work}, table {rows}x{columns}, {isa.name}: {choice.route} ({reason})"]
+    figures = "figures of this machine" if choice.calibrated else "shipped figures"
+    lines = [f"{work}, table {rows}x{columns}, {isa.name}: {choice.route} ({reason}; {figures})"]
     for estimate in choice.estimates:
         time = "-" if estimate.seconds is None else f"{estimate.seconds * 1e3:.3f} ms"
         lines.append(f"  {estimate.route:<10}{time:>12}  {estimate.note}")
@@ -165,7 +218,7 @@ def _layout(route: Route, table: LookupTable) -> PlaneLayout | None:
 
 def _estimate(route: Route, work: Workload, table: LookupTable, isa: Isa) -> Estimate:
     if route is Route.ROWS:
-        return _seconds(route, work, _ROWS_NS[isa.name] * work.products, "no set-up")
+        return _seconds(route, work, _ROWS_NS[isa.name] * work.products, "no set-up", "rows")
     if route is Route.EXPANDED:
         return _expanded(work, table, isa)
     if isa.name != "vbmi":
@@ -178,9 +231,9 @@ def _estimate(route: Route, work: Workload, table: LookupTable, isa: Isa) -> Est
     return Estimate(route, None, "the rest beside exact products takes more than one byte")
 
 
-def _seconds(route: Route, work: Workload, nanoseconds: float, note: str) -> Estimate:
+def _seconds(route: Route, work: Workload, nanoseconds: float, note: str, way: str) -> Estimate:
     packed = _PACK_NS * work.positions * work.taps * work.groups
-    return Estimate(route, (_CALL_NS + packed + nanoseconds) * 1e-9, note)
+    return Estimate(route, (_CALL_NS + packed + nanoseconds) * 1e-9, note, way)
 
 
 def _expanded(work: Workload, table: LookupTable, isa: Isa) -> Estimate:
@@ -192,8 +245,10 @@ def _expanded(work: Workload, table: LookupTable, isa: Isa) -> Estimate:
     tiles = -(-work.positions // _EXPANDED_TILE)
     laid_out = _EXPAND_NS * filled * work.taps * table.products.shape[0] * tiles
     spread = 1.0 if table.products.shape[0] <= 1024 else 4.0
-    note = f"{filled} lanes of {16 if entry == 1.0 else 32} bits"
-    return _seconds(Route.EXPANDED, work, (added * spread + laid_out) * entry * work.groups, note)
+    bits = 16 if entry == 1.0 else 32
+    nanoseconds = (added * spread + laid_out) * entry * work.groups
+    note = f"{filled} lanes of {bits} bits"
+    return _seconds(Route.EXPANDED, work, nanoseconds, note, f"expanded-{bits}")
 
 
 def _planes(route: Route, work: Workload, layout: PlaneLayout) -> Estimate:
@@ -206,4 +261,5 @@ def _planes(route: Route, work: Workload, layout: PlaneLayout) -> Estimate:
         each += _DOT_NS
         loads += _PACK_NS * work.positions * work.taps * work.groups
         note = f"dot products and {layout.count} byte planes"
-    return _seconds(route, work, each * filled + loads, note)
+    way = f"{route}-{layout.count}"
+    return _seconds(route, work, each * filled + loads, note, way)

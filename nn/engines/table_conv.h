@@ -26,7 +26,12 @@ struct TableConv {
     const uint8_t* planes;      // [side_b][plane_count][256], or null
     const int32_t* base;        // [side_b], or null
     const int8_t* slopes;       // [side_b], or null
-    int32_t* out;               // [batch][outputs][out_h][out_w]
+    int32_t* out;               // [batch][outputs][out_h][out_w], or null:
+    // result = factors * (sum + terms - w_zero * sum over taps of (code ^ x_flip)), modulo 2^32.
+    float* result;
+    const uint32_t* terms;   // [outputs]
+    const float* factors;    // [outputs]
+    int64_t w_zero, x_flip;
 };
 }
 
@@ -49,6 +54,7 @@ struct Problem {
                conv.pad_left == 0 && taps * conv.groups == conv.channels;
     }
     bool narrow() const { return conv.side_a <= 256; }  // packed codes take one byte
+    bool needs_sums() const { return conv.result != nullptr && conv.w_zero != 0; }
 
     // The codes of an output's weights from tap `first` on.
     void weights(int64_t output, int64_t first, int64_t count, uint16_t* to) const {
@@ -112,7 +118,7 @@ struct Scratch {
     std::vector<Segment> segments;
     Buffer<int64_t> shifts;
     Buffer<uint8_t> codes, stage, quads;
-    Buffer<uint32_t> acc, constants;
+    Buffer<uint32_t> acc, constants, sums;
     Buffer<uint8_t> expanded;
     Buffer<uint16_t> weights;
     Buffer<int8_t> slopes;

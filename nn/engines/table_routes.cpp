@@ -24,28 +24,79 @@ constexpr int64_t kPanel = 256;  // positions whose codes stay in the L1 cache
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
-// out <- sums[n] + add, for output m of the item.
-void store_row(const Problem& p, const Item& item, int64_t m, const uint32_t* sums, uint32_t add,
-               const Scratch& scratch) {
+// What is taken from all outputs of an item alike: the sums of the codes under each position's window.
+uint32_t* clear_sums(const Problem& p, int64_t positions, Scratch& scratch) {
+    if (!p.needs_sums()) return nullptr;
+    const int64_t size = round_up(positions, 64);
+    uint32_t* sums = scratch.sums.reserve(size);
+    std::fill_n(sums, size, 0u);
+    return sums;
+}
+
+void add_sums(const Problem& p, const void* codes, const int64_t* at, int64_t taps, int64_t positions,
+              uint32_t* sums) {
+    if (sums == nullptr) return;
+    p.kernels.sum_codes({codes, at, taps, positions, static_cast<uint32_t>(p.conv.x_flip), p.narrow(), sums});
+}
+
+// Of packed taps.
+void add_sums(const Problem& p, int64_t taps, int64_t stride, int64_t positions, uint32_t* sums,
+              Scratch& scratch) {
+    if (sums == nullptr) return;
+    int64_t* at = scratch.at.reserve(taps);
+    for (int64_t k = 0; k < taps; ++k) at[k] = k * stride;
+    add_sums(p, scratch.codes.reserve(0), at, taps, positions, sums);
+}
+
+// to <- from[n] + add, or the result made of it; `at` is where `to` lies in the output, `sums` the
+// windows' from the same position on.
+void store_run(const Problem& p, int64_t output, int64_t at, const uint32_t* from, const uint32_t* sums,
+               int64_t count, uint32_t add) {
+    if (p.conv.result == nullptr) {
+        int32_t* to = p.conv.out + at;
+        for (int64_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(from[i] + add);
+        return;
+    }
+    p.kernels.rescale({p.conv.result + at, from, sums, count, add + p.conv.terms[output],
+                       static_cast<uint32_t>(p.conv.w_zero), p.conv.factors[output]});
+}
+
+// Where the first pixel of a segment lies in the output.
+int64_t place_of(const Problem& p, const Segment& s, int64_t output) {
+    return (s.image * p.conv.outputs + output) * p.pixels + s.pixel;
+}
+
+// out <- acc[n] + add, for output m of the item.
+void store_row(const Problem& p, const Item& item, int64_t m, const uint32_t* acc, const uint32_t* sums,
+               uint32_t add, const Scratch& scratch) {
     const int64_t output = item.output(p, m);
     for (const Segment& s : scratch.segments) {
-        int32_t* to = p.conv.out + (s.image * p.conv.outputs + output) * p.pixels + s.pixel;
-        const uint32_t* from = sums + s.position;
-        for (int64_t i = 0; i < s.count; ++i) to[i] = static_cast<int32_t>(from[i] + add);
+        store_run(p, output, place_of(p, s, output), acc + s.position,
+                  sums == nullptr ? nullptr : sums + s.position, s.count, add);
     }
 }
 
 // out <- acc + add, where acc[n * by_position + m * by_output] is the sum of position n and output
 // first + m.
-void store_sums(const Problem& p, const Item& item, int64_t first, int64_t outputs,
-                const uint32_t* acc, int64_t by_position, int64_t by_output, uint32_t add,
+void store_sums(const Problem& p, const Item& item, int64_t first, int64_t outputs, const uint32_t* acc,
+                const uint32_t* sums, int64_t by_position, int64_t by_output, uint32_t add,
                 const Scratch& scratch) {
+    const TableConv& c = p.conv;
+    const uint32_t w_zero = static_cast<uint32_t>(c.w_zero);
     for (const Segment& s : scratch.segments) {
-        int32_t* to = p.conv.out + (s.image * p.conv.outputs + item.output(p, first)) * p.pixels + s.pixel;
+        const int64_t output = item.output(p, first), at = place_of(p, s, output);
         const uint32_t* from = acc + s.position * by_position;
         for (int64_t m = 0; m < outputs; ++m) {
+            const uint32_t more = c.result == nullptr ? add : add + c.terms[output + m];
             for (int64_t i = 0; i < s.count; ++i) {
-                to[m * p.pixels + i] = static_cast<int32_t>(from[i * by_position + m * by_output] + add);
+                uint32_t sum = from[i * by_position + m * by_output] + more;
+                if (sums != nullptr) sum -= w_zero * sums[s.position + i];
+                const int64_t place = at + m * p.pixels + i;
+                if (c.result == nullptr) {
+                    c.out[place] = static_cast<int32_t>(sum);
+                } else {
+                    c.result[place] = static_cast<float>(static_cast<int32_t>(sum)) * c.factors[output + m];
+                }
             }
         }
     }
@@ -55,10 +106,12 @@ void run_rows(const Problem& p, const Item& item, Scratch& scratch) {
     const int64_t stride = pack_stride(item.positions), block = pack_taps(p, kRowTaps);
     uint32_t* acc = scratch.acc.reserve(item.outputs * item.positions);
     uint16_t* weights = scratch.weights.reserve(block);
+    uint32_t* sums = clear_sums(p, item.positions, scratch);
     std::fill_n(acc, item.outputs * item.positions, 0u);
     for (int64_t first = 0; first < p.taps; first += block) {
         const int64_t count = std::min(block, p.taps - first);
         pack_codes(p, item, first, count, stride, scratch);
+        add_sums(p, count, stride, item.positions, sums, scratch);
         for (int64_t m = 0; m < item.outputs; ++m) {
             p.weights(item.output(p, m), first, count, weights);
             p.kernels.rows({p.conv.columns, weights, scratch.codes.reserve(0), p.conv.side_a, stride,
@@ -66,7 +119,7 @@ void run_rows(const Problem& p, const Item& item, Scratch& scratch) {
         }
     }
     for (int64_t m = 0; m < item.outputs; ++m) {
-        store_row(p, item, m, acc + m * item.positions, 0, scratch);
+        store_row(p, item, m, acc + m * item.positions, sums, 0, scratch);
     }
 }
 
@@ -107,18 +160,20 @@ void run_expanded(const Problem& p, const Item& item, Scratch& scratch) {
     const int64_t stride = pack_stride(item.positions), block = pack_taps(p, kExpandedTaps);
     const int64_t size = item.positions * lanes;
     uint32_t* acc = scratch.acc.reserve(chunks * size);
+    uint32_t* sums = clear_sums(p, item.positions, scratch);
     std::fill_n(acc, chunks * size, 0u);
     for (int64_t first = 0; first < p.taps; first += block) {
         const int64_t count = std::min(block, p.taps - first);
         pack_codes(p, item, first, count, stride, scratch);
+        add_sums(p, count, stride, item.positions, sums, scratch);
         for (int64_t c = 0; c < chunks; ++c) {
             expand_and_add(p, item, first, count, stride, c * lanes, lanes, acc + c * size, scratch);
         }
     }
     const uint32_t offset = p.conv.compact == nullptr ? 0 : static_cast<uint32_t>(p.conv.offset);
     for (int64_t c = 0; c < chunks; ++c) {
-        store_sums(p, item, c * lanes, std::min(lanes, item.outputs - c * lanes), acc + c * size, lanes,
-                   1, offset * static_cast<uint32_t>(p.taps), scratch);
+        store_sums(p, item, c * lanes, std::min(lanes, item.outputs - c * lanes), acc + c * size, sums,
+                   lanes, 1, offset * static_cast<uint32_t>(p.taps), scratch);
     }
 }
 
@@ -163,20 +218,21 @@ void add_planes(const Problem& p, int64_t outputs, const Block& block, const uin
     }
 }
 
-// out <- the rows of outputs among `sums`, which holds one for each staged position.
-void store_staged(const Problem& p, const Item& item, int64_t m, const uint32_t* sums,
+// out <- the rows of outputs among `acc`, which holds one for each staged position, as do the sums.
+void store_staged(const Problem& p, const Item& item, int64_t m, const uint32_t* acc, const uint32_t* sums,
                   int64_t pitch, const Scratch& scratch) {
     const int64_t halo = (p.conv.kernel_h - 1) * p.conv.dilation_h;
+    const int64_t output = item.output(p, m);
+    int64_t top = 0;  // of the segment, among the staged positions
     for (const Segment& s : scratch.segments) {
-        int32_t* to = p.conv.out + (s.image * p.conv.outputs + item.output(p, m)) * p.pixels + s.pixel;
+        int64_t at = place_of(p, s, output);
         for (int64_t y = s.y, x = s.x, left = s.count; left > 0; ++y, x = 0) {
-            const int64_t run = std::min(p.conv.out_w - x, left);
-            const uint32_t* from = sums + (y - s.y) * pitch + x;
-            for (int64_t i = 0; i < run; ++i) to[i] = static_cast<int32_t>(from[i]);
-            to += run;
+            const int64_t run = std::min(p.conv.out_w - x, left), from = top + (y - s.y) * pitch + x;
+            store_run(p, output, at, acc + from, sums == nullptr ? nullptr : sums + from, run, 0);
+            at += run;
             left -= run;
         }
-        sums += (s.last_y - s.y + 1 + halo) * pitch;
+        top += (s.last_y - s.y + 1 + halo) * pitch;
     }
 }
 
@@ -185,6 +241,8 @@ void run_staged(const Problem& p, const Item& item, Scratch& scratch) {
     const int64_t vectors = (staged.rows * staged.pitch + 63) / 64;
     uint32_t* acc = scratch.acc.reserve(vectors * 64);
     uint16_t* weights = scratch.weights.reserve(p.taps);
+    uint32_t* sums = clear_sums(p, vectors * 64, scratch);
+    add_sums(p, staged.codes, staged.shifts, p.taps, vectors * 64, sums);
     for (int64_t m = 0; m < item.outputs; ++m) {
         p.weights(item.output(p, m), 0, p.taps, weights);
         uint32_t constant = 0;
@@ -193,7 +251,7 @@ void run_staged(const Problem& p, const Item& item, Scratch& scratch) {
         p.kernels.planes({p.conv.planes, weights, staged.codes, staged.shifts, p.conv.plane_count,
                           p.taps, vectors, static_cast<uint32_t>(p.conv.unit), acc});
         p.kernels.finish({acc, nullptr, vectors, static_cast<uint32_t>(p.conv.scale), 0, constant});
-        store_staged(p, item, m, acc, staged.pitch, scratch);
+        store_staged(p, item, m, acc, sums, staged.pitch, scratch);
     }
 }
 
@@ -205,10 +263,12 @@ void run_planes(const Problem& p, const Item& item, Scratch& scratch) {
     uint32_t* constants = scratch.constants.reserve(item.outputs);
     std::fill_n(acc, rows * width, 0u);
     std::fill_n(constants, item.outputs, 0u);
+    uint32_t* windows = clear_sums(p, item.positions, scratch);
     for (int64_t first = 0; first < p.taps; first += most) {
         const Block block{std::min(most, p.taps - first), stride, width};
         scratch.codes.reserve((round_up(block.count, 4) + 1) * stride);  // add_dots reads whole quads
         pack_codes(p, item, first, block.count, stride, scratch);
+        add_sums(p, block.count, stride, item.positions, windows, scratch);
         uint16_t* weights = scratch.weights.reserve(item.outputs * block.count);
         for (int64_t m = 0; m < item.outputs; ++m) {
             uint16_t* row = weights + m * block.count;
@@ -224,9 +284,9 @@ void run_planes(const Problem& p, const Item& item, Scratch& scratch) {
     for (int64_t m = 0; m < item.outputs; ++m) {
         p.kernels.finish({acc + m * width, sums, width / 64, static_cast<uint32_t>(p.conv.scale),
                           static_cast<uint32_t>(p.conv.common), constants[m]});
-        if (p.pixels > 1) store_row(p, item, m, acc + m * width, 0, scratch);
+        if (p.pixels > 1) store_row(p, item, m, acc + m * width, windows, 0, scratch);
     }
-    if (p.pixels == 1) store_sums(p, item, 0, item.outputs, acc, 1, width, 0, scratch);
+    if (p.pixels == 1) store_sums(p, item, 0, item.outputs, acc, windows, 1, width, 0, scratch);
 }
 
 }  // namespace

@@ -117,6 +117,39 @@ def test_list_designs_says_what_is_characterized(
     assert rows["good"]["characterized"] == "yes"
 
 
+def test_engines_says_what_runs_here_and_why_a_route_is_taken(
+    invoke: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, text, _ = invoke(
+        *("engines", "--explain", "good", "--shape", "16x144x32768", "--shape", "1x9x50", "--json")
+    )
+    assert code == 0
+    found = json.loads(text)
+    assert found["calibration"] is None
+    usable = {engine["engine"]: engine["usable here"] for engine in found["engines"]}
+    assert usable["numpy"] == "yes"
+    assert set(usable) == {"numpy", "native", "cupy"}
+    first, second = found["routes"]
+    assert first[0].startswith("16x144x32768, table ")
+    assert second[0].startswith("1x9x50, table ")
+    assert [line.split()[0] for line in first[1:]] == ["rows", "expanded", "planes", "residual"]
+    code, text, _ = invoke("engines", "--explain", "good")
+    assert code == 0
+    assert "10x64x128, table " in text  # ResNet-20's layers where no shape is given
+
+
+def test_engines_refuses_shapes_that_are_none(
+    invoke: Callable[..., tuple[int, str, str]],
+) -> None:
+    for shape in ("16x144", "0x1x1", "1x-2x3", "axbxc"):
+        code, _, message = invoke("engines", "--explain", "good", "--shape", shape)
+        assert code == 1
+        assert "not the shape of a layer" in message
+    code, _, message = invoke("engines", "--shape", "1x1x1")
+    assert code == 1
+    assert "--explain DESIGN" in message
+
+
 @pytest.mark.parametrize("what", ["models", "data", "engines", "calibrations"])
 def test_list_names_what_the_other_options_take(
     invoke: Callable[..., tuple[int, str, str]], what: str

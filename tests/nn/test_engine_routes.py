@@ -17,14 +17,22 @@ from rtlgrad.core.errors import ConfigError, EngineError, UnknownNameError
 from rtlgrad.nn.engines import (
     Conv2dGeometry,
     LookupTable,
+    calibration,
     get_engine,
     native,
     native_build,
     native_library,
 )
+from rtlgrad.nn.engines.calibrate_routes import calibrate
 from rtlgrad.nn.engines.isa import ISAS, choose_isa, possible_isas
 from rtlgrad.nn.engines.plane_layout import plane_layout, residual_layout
-from rtlgrad.nn.engines.routes import Route, Workload, choose_route, explain_route
+from rtlgrad.nn.engines.routes import (
+    Route,
+    Workload,
+    choose_route,
+    explain_route,
+    forget_choices,
+)
 
 LIBRARY = native_library.library()
 USABLE = LIBRARY.rtlgrad_isas_built() & LIBRARY.rtlgrad_isas_supported()
@@ -261,7 +269,8 @@ def test_codes_outside_the_table_read_their_low_bits(wa, wb):
     want = get_engine("numpy").conv2d(x & low[0], w & low[1], table, geometry)
     for isa, route in combinations(table):
         with forced(isa, route):
-            got = native._call(x, w, table, geometry, want.shape, 1)
+            got = np.empty(want.shape, dtype=np.int32)
+            native._call(x, w, table, geometry, got, None, 1)
         assert np.array_equal(got, want), (isa, route)
 
 
@@ -368,6 +377,16 @@ def test_route_is_refused_where_it_cannot_serve_the_table():
         choose_route(work, wide, ISAS["portable"])
 
 
+@pytest.fixture
+def uncalibrated(tmp_path, monkeypatch):
+    """A cache in which nothing was measured; the library itself stays where it is."""
+    monkeypatch.setattr(calibration, "cache_folder", lambda: tmp_path)
+    forget_choices()
+    yield tmp_path
+    forget_choices()
+
+
+@pytest.mark.usefixtures("uncalibrated")
 def test_router_takes_what_the_table_allows():
     rng = np.random.default_rng(0)
     work, vbmi = Workload(64, 576, 2048), ISAS["vbmi"]
@@ -382,6 +401,46 @@ def test_router_takes_what_the_table_allows():
         assert choose_route(Workload(1, 9, 50), any_table, ISAS["avx2"]).route is Route.ROWS
 
 
+def test_router_reads_what_was_measured_on_this_machine(uncalibrated):
+    work, isa = Workload(16, 144, 4096), native_library.current_isa()
+    table = LookupTable(make_table("16 bits", 8, 8, 0).astype(np.int32))
+    with forced():
+        before = choose_route(work, table, isa)
+        assert not before.calibrated
+        slow = {e.way: 1e3 for e in before.estimates if e.way and e.route is not Route.ROWS}
+        made = calibration.Calibration(
+            calibration.cpu_model(), calibration.build_name(), isa.name, {**slow, "rows": 2.0}
+        )
+        made.store()
+        forget_choices()
+        after = choose_route(work, table, isa)
+        assert after.calibrated
+        assert after.route is Route.ROWS
+        assert after.estimates[0].seconds == 2 * before.estimates[0].seconds
+        assert "figures of this machine" in explain_route(work, table, isa)
+        for damaged in (
+            "",
+            "[]",
+            '{"format": 0, "ratios": {}}',
+            '{"format": 1, "ratios": {"rows": 0}}',
+        ):
+            made.path.write_text(damaged)
+            forget_choices()
+            assert not choose_route(work, table, isa).calibrated
+
+
+def test_calibration_times_every_way_and_keeps_it(uncalibrated):
+    with forced():
+        made = calibrate()
+        isa = native_library.current_isa()
+        assert calibration.load_calibration(isa) == made
+    assert made.path.parent.parent == uncalibrated
+    assert min(made.ratios.values()) > 0
+    planes = {"planes-1", "planes-2", "planes-3", "planes-4", "residual-0", "residual-1"}
+    always = {"rows", "expanded-16", "expanded-32"}
+    assert set(made.ratios) == always | (planes if isa.name == "vbmi" else set())
+
+
 def test_explanation_names_every_route_and_the_one_taken():
     table = LookupTable(make_table("16 bits", 8, 8, 0).astype(np.int32))
     with forced():
@@ -390,7 +449,7 @@ def test_explanation_names_every_route_and_the_one_taken():
     assert all(f"  {route}" in text for route in Route)
     with forced(route="rows"):
         text = get_engine("native").explain(Workload(16, 144, 4096), table)
-    assert "rows (named by RTLGRAD_ROUTE)" in text
+    assert "rows (named by RTLGRAD_ROUTE; " in text
 
 
 # ---- building and memory ------------------------------------------------------------------------
