@@ -174,6 +174,12 @@ def train(
     accumulator: Annotated[
         str, typer.Option(help="What sums are kept in: int32, wrap:N or saturate:N bits.")
     ] = "int32",
+    approximate: Annotated[
+        str | None,
+        typer.Option(
+            help="Products of a floating-point design's table: forward,input-grad,weight-grad."
+        ),
+    ] = None,
     correct_bias: Annotated[
         bool, typer.Option("--correct-bias", help="Take the multiplier's mean error off biases.")
     ] = False,
@@ -192,6 +198,9 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     limit_train: Annotated[int | None, typer.Option(help="Use so many training images.")] = None,
     limit_test: Annotated[int | None, typer.Option(help="Use so many test images.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard as well.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; named after it if not given.")
     ] = None,
@@ -224,6 +233,7 @@ def train(
         "gradient": gradient,
         "quantizer": quantizer,
         "accumulator": accumulator,
+        "approximate": approximate,
         "correct_bias": correct_bias,
         "multipliers": multipliers,
         "patience": patience,
@@ -247,6 +257,7 @@ def train(
         store=store,
         data_root=data_root,
         as_json=as_json,
+        tensorboard=tensorboard,
     )
 
 

@@ -68,7 +68,8 @@ def _tables(result: RunResult, store: Path, rtl: Path, simulate: bool) -> Iterat
 
 def _evaluated(result: RunResult, folder: Path, store: Path, data_root: Path | None) -> Finding:
     """Evaluate the weights once more; the figures of a result can be edited, those cannot."""
-    from ..lutgen import ProductTable
+    from ..lutgen.mantissa import MantissaTable
+    from ..lutgen.table import ProductTable
     from ..nn.data import load_data
     from ..nn.training import evaluate_checkpoint
 
@@ -76,7 +77,7 @@ def _evaluated(result: RunResult, folder: Path, store: Path, data_root: Path | N
     table = None
     if result.characterization_id is not None:
         made = find_by_id(store, result.characterization_id)
-        if made is None or not isinstance(made.content, ProductTable):
+        if made is None or not isinstance(made.content, ProductTable | MantissaTable):
             return unknown(what, f"its table is not in {store}", str(result.test.correct))
         table = made.content
     try:

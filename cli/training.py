@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
-from ..lutgen.store import find, load_table
+from ..lutgen.record import Characterization, MantissaCharacterization
+from ..lutgen.store import find, load, load_table
 from ..nn.data import load_data
 from ..nn.training import (
     CHECKPOINT_NAME,
@@ -24,29 +25,42 @@ from ..nn.training import (
     tables_for,
     train,
 )
+from ..nn.training.distributed import is_first
+from ..nn.training.tensorboard import TensorBoardProgress
 from .console import err, out, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from ..lutgen import ProductTable
+    from ..nn.multipliers import MultiplierTable
     from ..nn.training import Event, Progress, RunResult
 
 RUNS = Path("out/runs")
 
 
 def run_training(
-    config: TrainConfig, *, folder: Path | None, store: Path, data_root: Path | None, as_json: bool
+    config: TrainConfig,
+    *,
+    folder: Path | None,
+    store: Path,
+    data_root: Path | None,
+    as_json: bool,
+    tensorboard: bool = False,
 ) -> RunResult:
     """Train as configured and print the result."""
+    progress = watching(err())
+    if tensorboard:
+        progress = TensorBoardProgress(progress)
     table, scheduled = _tables(config, store)
     if table is not None and config.multipliers is None:
         # A design may be named by the folder of its record; the run is known by its name.
         config = replace(config, design=table.name)
     place = folder or RUNS / run_name(config)
     data = load_data(config.data, data_root)
-    result = train(config, data, table, place, tables=scheduled, progress=watching(err()))
+    result = train(config, data, table, place, tables=scheduled, progress=progress)
+    if not is_first():
+        return result
     if as_json:
         content = json.loads((place / RESULT_NAME).read_text())
         print_json({"folder": str(place), **content})
@@ -68,9 +82,11 @@ def run_evaluation(
     """Evaluate a checkpoint with the design that it was trained with, and print the figures."""
     file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
     config = load_checkpoint(file).config
-    table = stored_table(design, store) if design else _tables(config, store)[0]
+    table, tables = _tables(config, store) if design is None else (stored_table(design, store), {})
     data = load_data(config.data, data_root)
-    evaluation, loaded = evaluate_checkpoint(file, data, table, engine=engine, threads=threads)
+    evaluation, loaded = evaluate_checkpoint(
+        file, data, table, engine=engine, threads=threads, tables=tables
+    )
     if as_json:
         identity = {"design": table and table.name, "characterization_id": table and table.id}
         print_json({**evaluation.to_json(), **identity, "engine": loaded.engine})
@@ -89,10 +105,10 @@ def run_name(config: TrainConfig) -> str:
     """Name a run after what distinguishes it."""
     parts = [config.data, config.model, re.sub(r"[^A-Za-z0-9_.-]+", "_", config.multiplier)]
     default = TrainConfig(config.model, config.data)
-    for option in ("gradient", "quantizer", "accumulator"):
+    for option in ("gradient", "quantizer", "accumulator", "approximate"):
         value = getattr(config, option)
         if value != getattr(default, option):
-            parts.append(value.replace(":", "_"))
+            parts.append(re.sub(r"[:,\s]+", "_", value))
     if config.correct_bias:
         parts.append("bias")
     if config.init is not None:
@@ -129,7 +145,7 @@ class TerminalProgress:
             self._task = self._bar.add_task("", total=event.steps)
         text = (
             f"epoch {event.epoch}/{event.epochs}  loss {event.loss:.4f}  "
-            f"{event.images_per_s:.0f} images/s"
+            f"{event.images_per_s:.0f} images/s  {event.products_per_s / 1e9:.3g} G products/s"
         )
         self._bar.update(self._task, completed=event.step, total=event.steps, description=text)
 
@@ -142,21 +158,22 @@ class TerminalProgress:
 
 def _tables(
     config: TrainConfig, store: Path
-) -> tuple[ProductTable | None, dict[str, ProductTable]]:
-    def load(name: str) -> ProductTable:
+) -> tuple[MultiplierTable | None, dict[str, MultiplierTable]]:
+    def stored(name: str) -> MultiplierTable:
         table = stored_table(name, store)
         assert table is not None  # a name was given
         return table
 
-    return tables_for(config, load)
+    return tables_for(config, stored)
 
 
-def stored_table(design: str | None, store: Path) -> ProductTable | None:
-    """Load the table of a characterized design, None for None.
+def stored_table(design: str | None, store: Path) -> MultiplierTable | None:
+    """Load the table of a characterized design, of products or of mantissas; None for None.
 
     Raises:
         ConfigError: there is no store.
         UnknownNameError: it holds no such design.
+        RecordError: the record is damaged, or the design has no table.
     """
     if design is None:
         return None
@@ -165,7 +182,11 @@ def stored_table(design: str | None, store: Path) -> ProductTable | None:
             f"there are no characterized designs: no folder {store}",
             remedy=f"rtlgrad lut {design}",
         )
-    return load_table(find(store, design))
+    folder = find(store, design)
+    made = load(folder)
+    if isinstance(made, Characterization | MantissaCharacterization):
+        return made.table
+    return load_table(folder)  # says what else it is
 
 
 def _print_result(result: RunResult, folder: Path) -> None:

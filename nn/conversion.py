@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..lutgen.table import ProductTable
+    from .multipliers import MultiplierTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ChangedLayer:
 
     names: tuple[str, ...]
     kind: str
-    table: ProductTable
+    table: MultiplierTable
 
 
 @dataclass(frozen=True, slots=True)

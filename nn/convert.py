@@ -12,11 +12,23 @@ from torch import nn
 
 from ..core.errors import ConfigError
 from ..core.names import unknown_name
+from ..lutgen.mantissa import MantissaTable
 from ..lutgen.table import ProductTable
 from .calibrate import get_observer
 from .conversion import ChangedLayer, Conversion, ExactLayer
 from .engines import resolve_engine
-from .kinds import APPROX_OF, COMPOSITES, approximate_layer, exact_layer, is_approximate
+from .kinds import (
+    APPROX_OF,
+    COMPOSITES,
+    ApproxLayer,
+    approximate_layer,
+    exact_layer,
+    has_mantissa_layer,
+    is_approximate,
+    mantissa_layer,
+)
+from .mantissa_layers import EVERY_PRODUCT, MantissaLayer, MantissaOptions
+from .multipliers import MultiplierTable
 from .options import LayerOptions
 from .table_layer import TableLayer
 
@@ -26,7 +38,7 @@ if TYPE_CHECKING:
 
     from .options import OptionArguments
 
-Assignment: TypeAlias = ProductTable | Literal["exact"] | None
+Assignment: TypeAlias = MultiplierTable | Literal["exact"] | None
 Rules: TypeAlias = Mapping[str, Assignment] | Sequence[tuple[str, Assignment]]
 
 _MULTIPLYING = (
@@ -51,14 +63,16 @@ class _Site:
 
 def approximate(
     model: nn.Module,
-    table: ProductTable | None,
+    table: MultiplierTable | None,
     *,
     rules: Rules | None = None,
+    approximate: str = EVERY_PRODUCT,
     **options: Unpack[OptionArguments],
 ) -> Conversion:
     """Make the layers of a model multiply through tables, in place.
 
-    Every type of `rtlgrad.nn.kinds.APPROX_OF` is converted. Parameters, hooks and training flags
+    With a table of integer products, every type of `rtlgrad.nn.kinds.APPROX_OF` is converted; with
+    a mantissa table, Conv2d and Linear (`rtlgrad.nn.mantissa_layers`). Parameters, hooks and training flags
     are kept: an optimizer goes on working. A layer that is approximate already gets its table and
     options replaced and keeps its activation range.
 
@@ -66,9 +80,12 @@ def approximate(
         model: any module tree; its own class may not be a convertible layer.
         table: for the layers that no rule names; None leaves them exact.
         rules: name pattern (fnmatch: ``conv1``, ``layer?.*``) to table, or to None or "exact" to
-            leave exact. The first pattern that matches a layer's name decides.
+            leave exact. The first pattern that matches a layer's name decides. Both kinds of
+            table may be used in one model.
+        approximate: which products of layers with a mantissa table go through it (see
+            `MantissaOptions`).
         **options: the attributes of `LayerOptions`: engine, calibration, momentum, gradient,
-            quantizer and accumulator.
+            quantizer and accumulator. All but the engine concern tables of integer products.
 
     Returns:
         What was changed, what was left exact and why. Nothing is changed if an error is raised.
@@ -76,24 +93,26 @@ def approximate(
     Raises:
         UnknownNameError: a pattern matches no layer; or an option names nothing known.
         EngineError: the engine cannot run here.
-        ConfigError: the model is itself a layer, a rule is neither a table nor "exact", or a
-            table's operands are outside 2 to 12 bits.
+        ConfigError: the model is itself a layer, a rule is neither a table nor "exact", a
+            table's operands are outside 2 to 12 bits, or an option concerns no table given.
     """
     engine = LayerOptions(**options).engine
+    floating = MantissaOptions(engine, approximate)
     chosen = resolve_engine(engine, device=device_of(model)).name
     sites = list(_sites(model))
     assigned = _assign(sites, table, rules)
+    check_options(assigned.values(), options, floating)
     changed: list[ChangedLayer] = []
     exact: list[ExactLayer] = []
     replacements: list[tuple[_Site, nn.Module]] = []
     for site in sites:
         wanted = assigned[id(site.module)]
-        new, reason = _converted(site, assigned, options)
+        new, reason = _converted(site, assigned, options, floating)
         if new is None:
             exact.append(ExactLayer(site.names, _exact_kind(site.module), reason))
             if is_approximate(site.module):
                 replacements.append((site, exact_layer(site.module)))
-        elif isinstance(wanted, ProductTable):
+        elif isinstance(wanted, MultiplierTable):
             changed.append(ChangedLayer(site.names, type(new).__name__, wanted))
             replacements.append((site, new))
     for site, new in replacements:
@@ -122,11 +141,18 @@ def restore(model: nn.Module) -> tuple[str, ...]:
 
 def table_ids(model: nn.Module) -> dict[str, str]:
     """Return the table's id of each approximate layer, by the layer's name."""
-    return {name: layer.table.id for name, layer in approx_layers(model)}
+    return {name: layer.table.id for name, layer in layers_with_table(model)}
+
+
+def layers_with_table(model: nn.Module) -> Iterator[tuple[str, ApproxLayer]]:
+    """Yield the layers of a model that have a table of any kind, with their names, each once."""
+    for name, module in model.named_modules():
+        if isinstance(module, ApproxLayer):
+            yield name, module
 
 
 def approx_layers(model: nn.Module) -> Iterator[tuple[str, TableLayer]]:
-    """Yield the approximate layers of a model with their names, each once."""
+    """Yield the layers of a model that quantize their operands, with their names, each once."""
     for name, module in model.named_modules():
         if isinstance(module, TableLayer):
             yield name, module
@@ -154,7 +180,7 @@ def calibrate(
     Returns:
         The range of each layer, by name; of a layer with several inputs, that of each, by
         ``layer.quantizer``. A layer that saw no activation is missing here and
-        keeps the range it had.
+        keeps the range it had. Layers with a mantissa table have none.
 
     Raises:
         ConfigError: no approximate layer, or no batch.
@@ -162,6 +188,8 @@ def calibrate(
         DataError: activations that are not finite.
     """
     layers = list(approx_layers(model))
+    if not layers and any(True for _ in layers_with_table(model)):
+        return {}
     if not layers:
         raise ConfigError(
             "nothing to calibrate: the model has no approximate layer",
@@ -245,16 +273,16 @@ def _sites(model: nn.Module) -> Iterator[_Site]:
 
 
 def _assign(
-    sites: Sequence[_Site], table: ProductTable | None, rules: Rules | None
+    sites: Sequence[_Site], table: MultiplierTable | None, rules: Rules | None
 ) -> dict[int, Assignment]:
     pairs = list(rules.items()) if isinstance(rules, Mapping) else list(rules or ())
     names = [name for site in sites for name in site.names]
     for pattern, wanted in pairs:
-        if not (wanted is None or wanted == "exact" or isinstance(wanted, ProductTable)):
+        if not (wanted is None or wanted == "exact" or isinstance(wanted, MultiplierTable)):
             raise ConfigError(
                 f"the rule for {pattern!r} names no table",
                 got=repr(wanted),
-                expected='a ProductTable, None or "exact"',
+                expected='a ProductTable, a MantissaTable, None or "exact"',
             )
         if not any(fnmatchcase(name, pattern) for name in names):
             raise unknown_name(pattern, names, kind="layer (no name matches this pattern)")
@@ -269,13 +297,43 @@ def _assign(
     return assigned
 
 
+def check_options(
+    assigned: Iterable[Assignment], options: OptionArguments, floating: MantissaOptions
+) -> None:
+    """Refuse an option that none of the tables given takes note of."""
+    kinds = {type(wanted) for wanted in assigned if isinstance(wanted, MultiplierTable)}
+    default = LayerOptions()
+    mine = {name: value for name, value in options.items() if value != getattr(default, name)}
+    mine.pop("engine", None)
+    if kinds == {MantissaTable} and mine:
+        name, value = next(iter(mine.items()))
+        raise ConfigError(
+            f"the option {name} concerns integer operands alone",
+            got=f"{value!r}, and a mantissa table",
+            expected=repr(getattr(default, name)),
+        )
+    if kinds == {ProductTable} and floating.approximate != EVERY_PRODUCT:
+        raise ConfigError(
+            "which products are approximate can be chosen with a mantissa table alone",
+            got=f"{floating.approximate!r}, and a table of integer products",
+            expected=repr(EVERY_PRODUCT),
+            remedy="for the gradients of integer products, use the option gradient",
+        )
+
+
 def _converted(
-    site: _Site, assigned: Mapping[int, Assignment], options: OptionArguments
+    site: _Site,
+    assigned: Mapping[int, Assignment],
+    options: OptionArguments,
+    floating: MantissaOptions,
 ) -> tuple[nn.Module | None, str]:
     """Return the approximate layer for a site, or None and why it is left exact."""
     wanted = assigned[id(site.module)]
     if reason := _inconvertible(site, assigned):
         return None, reason
+    if isinstance(wanted, MantissaTable):
+        named = {"engine": floating.engine, "approximate": floating.approximate}
+        return mantissa_layer(site.module, wanted, named), ""
     if not isinstance(wanted, ProductTable):
         return None, "a rule leaves it exact" if wanted == "exact" else "no table is given for it"
     try:
@@ -297,6 +355,9 @@ def _inconvertible(site: _Site, assigned: Mapping[int, Assignment]) -> str | Non
             # approximate attention keeps it off that path.
             return "torch.nn.TransformerEncoderLayer may read its weights without calling it"
     if type(module) in APPROX_OF or is_approximate(module):
+        floating = isinstance(assigned[id(module)], MantissaTable)
+        if floating and not has_mantissa_layer(module):
+            return f"{_exact_kind(module)} has no counterpart with a mantissa table"
         return None
     if isinstance(module, tuple(APPROX_OF)):
         return f"{type(module).__name__} is a subclass whose behaviour is not known"
@@ -306,7 +367,8 @@ def _inconvertible(site: _Site, assigned: Mapping[int, Assignment]) -> str | Non
 def _has_matrix(module: nn.Module) -> bool:
     """Say whether a module of no known type keeps a weight that it may multiply by."""
     if isinstance(
-        module, (TableLayer, nn.Embedding, nn.EmbeddingBag, nn.modules.batchnorm._NormBase)
+        module,
+        (TableLayer, MantissaLayer, nn.Embedding, nn.EmbeddingBag, nn.modules.batchnorm._NormBase),
     ):
         return False
     weight = module._parameters.get("weight")

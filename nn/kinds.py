@@ -10,15 +10,17 @@ from .activation import ActivationQuantizer
 from .attention import ApproxMultiheadAttention
 from .conv_layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
 from .layers import ApproxConv2d, ApproxLinear
+from .mantissa_layers import MANTISSA_OF, MantissaLayer
 from .recurrent import ApproxGRU, ApproxLSTM, ApproxRecurrent, ApproxRNN
 from .table_layer import TableLayer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..lutgen.mantissa import MantissaTable
     from ..lutgen.table import ProductTable
 
-ApproxLayer: TypeAlias = TableLayer
+ApproxLayer: TypeAlias = TableLayer | MantissaLayer
 COMPOSITES = (ApproxMultiheadAttention, ApproxRecurrent)
 """Approximate layers made of several layers with a table."""
 
@@ -38,7 +40,7 @@ APPROX_OF: Mapping[type[nn.Module], Any] = {
 
 def is_approximate(layer: nn.Module) -> bool:
     """Say whether a layer multiplies through a table, itself or by its parts."""
-    return isinstance(layer, (TableLayer, *COMPOSITES))
+    return isinstance(layer, (TableLayer, MantissaLayer, *COMPOSITES))
 
 
 def exact_layer(layer: nn.Module) -> nn.Module:
@@ -73,3 +75,21 @@ def approximate_layer(
                 if isinstance(old, ActivationQuantizer):
                     quantizer.take_range(old)
     return new
+
+
+def mantissa_layer(layer: nn.Module, table: MantissaTable, options: Mapping[str, str]) -> nn.Module:
+    """Return the layer with a mantissa table for an exact or approximate one.
+
+    Args:
+        layer: for which `has_mantissa_layer` holds.
+        table: the multiplier.
+        options: the attributes of `MantissaOptions`.
+    """
+    exact = exact_layer(layer)
+    new: nn.Module = MANTISSA_OF[type(exact)].from_exact(exact, table, **options)
+    return new
+
+
+def has_mantissa_layer(layer: nn.Module) -> bool:
+    """Say whether a layer has a kind whose products go through a mantissa table."""
+    return type(exact_layer(layer)) in MANTISSA_OF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..lutgen.mantissa import MantissaTable
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedMantissas:
+    """A table as layers hold it. Copies of a layer share it.
+
+    Attributes:
+        table: where it came from.
+        codes: int16 [2^m, 2^m], from `load_mantissa_table`; must not be written to.
+    """
+
+    table: MantissaTable
+    codes: Tensor
+
+    def new_codes(self) -> Tensor:
+        """Return another tensor on the memory of ``codes``, for one layer alone.
+
+        torch.compile guards on which layers hold the same tensor object.
+        """
+        alias = self.codes.detach()
+        _lookups[alias] = (alias._version, mantissa_lookup_of(self.codes))
+        return alias
+
+    def __deepcopy__(self, memo: object) -> LoadedMantissas:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (load_mantissas, (self.table,))
+
 
 _loaded: weakref.WeakValueDictionary[str, Tensor] = weakref.WeakValueDictionary()
 # Keyed by identity, as tensors compare element by element; holds (version, MantissaLookup).
@@ -32,6 +62,11 @@ def load_mantissa_table(table: MantissaTable) -> Tensor:
         loaded = torch.from_numpy(MantissaLookup.of(table).codes.astype(np.int16))
         _loaded[table.content_hash] = loaded
     return loaded
+
+
+def load_mantissas(table: MantissaTable) -> LoadedMantissas:
+    """Return a table as layers hold it; equal tables share their tensor."""
+    return LoadedMantissas(table, load_mantissa_table(table))
 
 
 def mantissa_lookup_of(codes: Tensor) -> MantissaLookup:

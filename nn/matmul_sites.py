@@ -18,21 +18,24 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from ..core.errors import ConfigError
+from ..lutgen.mantissa import MantissaTable
 from .attention import approx_attention
-from .convert import device_of, run_on_batches
+from .convert import check_options, device_of, run_on_batches
+from .mantissa_layers import EVERY_PRODUCT, MantissaMatmul, MantissaOptions
 from .matmul import ApproxMatmul
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Unpack
 
-    from ..lutgen.table import ProductTable
+    from .multipliers import MultiplierTable
     from .options import OptionArguments
 
 _ATTENTION = "scaled_dot_product_attention"
 _COUNT = {"matmul": 1, "bmm": 1, _ATTENTION: 2}
 """How many products of two matrices each function takes."""
 _NAME = "table_products"
+_OWN = (ApproxMatmul, MantissaMatmul)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,12 @@ class MatmulSite:
 
 def approximate_matmuls(
     model: nn.Module,
-    table: ProductTable,
+    table: MultiplierTable,
     example: Any,
     *,
     pattern: str = "*",
     forward: Callable[[nn.Module, Any], object] | None = None,
+    approximate: str = EVERY_PRODUCT,
     **options: Unpack[OptionArguments],
 ) -> tuple[MatmulSite, ...]:
     """Find the matrix products of two inputs in a model and make them approximate, in place.
@@ -64,7 +68,7 @@ def approximate_matmuls(
     The model runs once on ``example``, in evaluation mode. Every call of `torch.matmul` (the
     operator @ included), `torch.bmm` or `scaled_dot_product_attention` belongs to the innermost
     module that was running. A module must make the same calls each time. Other ways to multiply,
-    `torch.einsum` among them, are not seen. Calibrate afterwards.
+    `torch.einsum` among them, are not seen. With a table of integer products, calibrate afterwards.
 
     Args:
         model: any module tree.
@@ -72,21 +76,24 @@ def approximate_matmuls(
         example: a batch, as `calibrate` takes them.
         pattern: name pattern (fnmatch) of the modules to change.
         forward: runs the model on the example, where `calibrate`'s way does not suit.
+        approximate: with a mantissa table, which products go through it (see `MantissaMatmul`).
         **options: the attributes of `LayerOptions`.
 
     Returns:
         The modules changed. Their state gains the ranges of ``table_products``.
 
     Raises:
-        ConfigError: no such call was made in a module that the pattern names.
+        ConfigError: no such call was made in a module that the pattern names, or an option
+            does not concern such a table.
     """
+    check_options([table], options, MantissaOptions(approximate=approximate))
     names = {module: name for name, module in model.named_modules()}
     found: dict[nn.Module, list[str]] = {}
     finder = _Finder(found)
     handles = [
         handle
         for module in names
-        if not isinstance(module, ApproxMatmul)
+        if not isinstance(module, _OWN)
         for handle in (
             module.register_forward_pre_hook(finder.enter),
             module.register_forward_hook(finder.leave, always_call=True),
@@ -98,10 +105,17 @@ def approximate_matmuls(
     finally:
         for handle in handles:
             handle.remove()
+
+    def make() -> nn.Module:
+        if isinstance(table, MantissaTable):
+            engine = options.get("engine", "auto")
+            return MantissaMatmul(table, engine=engine, approximate=approximate)
+        return ApproxMatmul(table, device=device_of(model), **options)
+
     sites = []
     for module, calls in found.items():
         if fnmatchcase(names[module], pattern) and not hasattr(module, _NAME):
-            _equip(module, calls, table, device_of(model), options)
+            _equip(module, calls, make)
             sites.append(MatmulSite(names[module], type(module).__name__, tuple(calls)))
     if not sites:
         raise ConfigError(
@@ -133,7 +147,7 @@ class _Finder(TorchFunctionMode):
     ) -> Any:
         del types
         call = _product_called(func)
-        inside_own = any(isinstance(module, ApproxMatmul) for module in self._running)
+        inside_own = any(isinstance(module, _OWN) for module in self._running)
         if call is not None and self._running and not inside_own:
             self._found.setdefault(self._running[-1], []).append(call)
         return func(*args, **(kwargs or {}))
@@ -204,19 +218,13 @@ class _Switch:
             self._active[-1].paused -= 1
 
 
-def _equip(
-    module: nn.Module,
-    calls: list[str],
-    table: ProductTable,
-    device: str,
-    options: OptionArguments,
-) -> None:
+def _equip(module: nn.Module, calls: list[str], make: Callable[[], nn.Module]) -> None:
     switch = _Switch(tuple(calls))
     for child in module.children():
         child.register_forward_pre_hook(switch.pause)
         child.register_forward_hook(switch.resume, always_call=True)
     count = sum(_COUNT[call] for call in calls)
-    products = [ApproxMatmul(table, device=device, **options) for _ in range(count)]
+    products = [make() for _ in range(count)]
     module.add_module(_NAME, nn.ModuleList(products).train(module.training))
     module.register_forward_pre_hook(switch.enter)
     module.register_forward_hook(switch.leave, always_call=True)

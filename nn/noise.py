@@ -25,12 +25,13 @@ from torch import nn
 from torch.nn import functional
 
 from ..core.errors import ConfigError
+from ..lutgen.mantissa import MantissaTable
 from .table_layer import reborn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..lutgen.table import ProductTable
+    from .multipliers import MultiplierTable
 
 PER = ("product", "weight")
 
@@ -69,11 +70,16 @@ class RelativeError:
         return cls(mre * math.sqrt(math.pi / 2), per=per)
 
     @classmethod
-    def of_table(cls, table: ProductTable, per: str = "product") -> RelativeError:
-        """Return the error that a table has over all operands whose exact product is not 0."""
-        exact = table.exact
-        some = exact != 0
-        errors = (table.error[some] / exact[some]).astype(np.float64)
+    def of_table(cls, table: MultiplierTable, per: str = "product") -> RelativeError:
+        """Return the error that a table has over all operands whose exact product is not 0.
+
+        Each pair of operands, or of mantissas, counts as likely as any other.
+        """
+        if isinstance(table, MantissaTable):
+            errors = (table.values / table.exact - 1).ravel()
+        else:
+            some = table.exact != 0
+            errors = (table.error[some] / table.exact[some]).astype(np.float64)
         drawn = torch.from_numpy(errors.astype(np.float32))
         return cls(float(errors.std()), float(errors.mean()), per, drawn)
 

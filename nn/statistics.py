@@ -131,7 +131,7 @@ def record_operands(model: nn.Module, batches: Iterable[Any]) -> tuple[OperandHi
     layers = dict(approx_layers(model))
     if not layers:
         raise ConfigError(
-            "no operands to record: the model has no approximate layer",
+            "no operands to record: the model has no approximate layer of integer operands",
             remedy="run approximate(model, table) first, or name a run with a design",
         )
     recorder = OperandRecorder()

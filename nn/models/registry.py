@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import ConfigError
 from ...core.names import pick
+from .deep_resnet import Bottleneck, DeepResNet, PlainBlock
 from .lenet import LENET5_SIDES, LeNet5, LeNet300100
 from .resnet import ResNet
 
@@ -71,11 +72,28 @@ class ModelSpec:
         )
 
 
+_DEEP: tuple[tuple[int, type[PlainBlock | Bottleneck], tuple[int, ...]], ...] = (
+    (18, PlainBlock, (2, 2, 2, 2)),
+    (34, PlainBlock, (3, 4, 6, 3)),
+    (50, Bottleneck, (3, 4, 6, 3)),
+)
+_STEMS = (("", "ImageNet", False, 32), ("-cifar", "small images", True, 8))
+"""Suffix of a model's name, what the stem is for, whether it is the small one, least side."""
+
 MODELS: dict[str, ModelSpec] = {
     "lenet300100": ModelSpec("LeNet-300-100, fully connected", LeNet300100),
     "lenet5": ModelSpec("LeNet-5, ReLU and max-pooling", LeNet5, sides=LENET5_SIDES),
     "resnet8": ModelSpec("ResNet-8 for small images", partial(ResNet, blocks=1), least_side=8),
     "resnet20": ModelSpec("ResNet-20 for small images", partial(ResNet, blocks=3), least_side=8),
+    **{
+        f"resnet{depth}{suffix}": ModelSpec(
+            f"ResNet-{depth}, stem for {stem}",
+            partial(DeepResNet, block=block, blocks=blocks, small=small),
+            least_side=least,
+        )
+        for depth, block, blocks in _DEEP
+        for suffix, stem, small, least in _STEMS
+    },
 }
 """Models by name. A study's own model joins in with ``MODELS["name"] = ModelSpec(...)``."""
 

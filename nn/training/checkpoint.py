@@ -51,6 +51,7 @@ class Checkpoint:
         seconds: wall time spent up to now, over all sessions.
         sessions: how many times the run was started or resumed.
         versions: of Python and packages.
+        processes: how many shared the batches; 1 in files that do not say.
     """
 
     config: TrainConfig
@@ -71,6 +72,7 @@ class Checkpoint:
     seconds: float
     sessions: int
     versions: dict[str, str]
+    processes: int = 1
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -132,6 +134,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _rebuild(payload: dict[str, Any], path: Path) -> Checkpoint:
+    payload.setdefault("processes", 1)
     try:
         config = config_from_json(payload["config"], f"the configuration in {path}")
         values = {item.name: payload[item.name] for item in _FIELDS}

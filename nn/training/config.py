@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
 from ...core.names import nearest
+from ..mantissa_layers import EVERY_PRODUCT, parse_products
 from ..options import LayerOptions
 from .schedule import Phase, parse_phases
 
@@ -48,6 +49,8 @@ class TrainConfig:
             decides; layers that no pattern matches go through the table.
         gradient: how the gradients of products are estimated (`rtlgrad.nn.gradients`).
         quantizer: how scales are found, a key of `rtlgrad.nn.options.QUANTIZERS`.
+        approximate: with a floating-point design, which products of training go through its table
+            (`rtlgrad.nn.mantissa_layers.PRODUCTS`, with commas between); the others are exact.
         accumulator: what keeps the sums of products (`rtlgrad.nn.accumulators`).
         correct_bias: after calibration, take the multiplier's mean error off the biases
             (`rtlgrad.nn.bias_correction`).
@@ -90,6 +93,7 @@ class TrainConfig:
     gradient: str = "ste"
     quantizer: str = "range"
     accumulator: str = "int32"
+    approximate: str = EVERY_PRODUCT
     correct_bias: bool = False
     multipliers: str | None = None
     patience: int | None = None
@@ -122,7 +126,7 @@ class TrainConfig:
     @property
     def is_noisy(self) -> bool:
         """Whether products have a relative error, and no table."""
-        return any(phase.sigma is not None for phase in self.phases)
+        return any(phase.is_noise for phase in self.phases)
 
     @property
     def multiplier(self) -> str:
@@ -211,6 +215,9 @@ def _check_multipliers(config: TrainConfig) -> None:
     LayerOptions(
         gradient=config.gradient, quantizer=config.quantizer, accumulator=config.accumulator
     )
+    if not isinstance(config.approximate, str):
+        raise _illegal("approximate", config.approximate, repr(EVERY_PRODUCT))
+    parse_products(config.approximate)
     if not isinstance(config.correct_bias, bool):
         raise _illegal("correct_bias", config.correct_bias, "true or false")
     if config.multipliers is None:

@@ -132,6 +132,12 @@ def count_products(model: nn.Module, image_shape: tuple[int, ...]) -> dict[str, 
     return counts
 
 
+def products_per_image(model: nn.Module, image_shape: tuple[int, ...]) -> int:
+    """Return the sum of `count_products`; torch's random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return sum(count_products(model, image_shape).values())
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode for the block, and each module back afterwards."""

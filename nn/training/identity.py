@@ -10,8 +10,8 @@ from .config import differences
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...lutgen import ProductTable
     from ..data import ImageData
+    from ..multipliers import MultiplierTable
     from .checkpoint import Checkpoint
     from .config import TrainConfig
     from .results import RunResult
@@ -21,7 +21,7 @@ def check_same_run(
     earlier: Checkpoint | RunResult,
     path: Path,
     config: TrainConfig,
-    table: ProductTable | None,
+    table: MultiplierTable | None,
     data: ImageData,
 ) -> None:
     """Make sure that a run in progress or finished is the one that is asked for.
@@ -50,6 +50,21 @@ def check_same_run(
     check_data(earlier, path, data)
 
 
+def check_processes(earlier: Checkpoint, path: Path, count: int) -> None:
+    """Make sure that a run goes on in as many processes as it was begun with.
+
+    Raises:
+        ConfigError: it was another number; sums would be rounded otherwise.
+    """
+    if earlier.processes != count:
+        raise ConfigError(
+            f"{path.parent} holds a run in another number of processes",
+            got=count,
+            expected=earlier.processes,
+            remedy="go on as it was begun, or name another folder",
+        )
+
+
 def check_data(earlier: Checkpoint | RunResult, path: Path, data: ImageData) -> None:
     """Make sure that a data set has the content that a checkpoint or result was made with.
 
@@ -66,7 +81,7 @@ def check_data(earlier: Checkpoint | RunResult, path: Path, data: ImageData) -> 
         )
 
 
-def check_table(earlier: Checkpoint | RunResult, path: Path, table: ProductTable | None) -> None:
+def check_table(earlier: Checkpoint | RunResult, path: Path, table: MultiplierTable | None) -> None:
     """Make sure that a table is the one that a checkpoint or result was made with.
 
     Raises:

@@ -12,13 +12,13 @@ from .identity import check_data, check_table
 from .prepare import prepare_data, restored_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import nn
 
-    from ...lutgen import ProductTable
     from ..data import ImageData
+    from ..multipliers import MultiplierTable
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,13 @@ class LoadedModel:
     engine: str | None
 
 
-def load_model(path: Path, table: ProductTable | None, *, engine: str = "auto") -> LoadedModel:
+def load_model(
+    path: Path,
+    table: MultiplierTable | None,
+    *,
+    engine: str = "auto",
+    tables: Mapping[str, MultiplierTable] | None = None,
+) -> LoadedModel:
     """Read a trained model back, refusing any table but the one that it was trained with.
 
     To see what a design does to fp32 weights, train with ``init`` and ``epochs=0`` instead: that
@@ -46,6 +52,7 @@ def load_model(path: Path, table: ProductTable | None, *, engine: str = "auto") 
         path: a checkpoint, or the folder of a run.
         table: the table of the design that it was trained with; None if it is fp32.
         engine: name of the engine that does the table's sums.
+        tables: by name, those whose errors are drawn as noise, if the run has any.
 
     Raises:
         RecordError: the checkpoint is missing or damaged.
@@ -56,7 +63,7 @@ def load_model(path: Path, table: ProductTable | None, *, engine: str = "auto") 
     checkpoint = load_checkpoint(file)
     check_table(checkpoint, file, table)
     config = replace(checkpoint.config, engine=engine)
-    prepared = restored_model(replace(checkpoint, config=config), file, table)
+    prepared = restored_model(replace(checkpoint, config=config), file, table, tables or {})
     prepared.model.eval()
     return LoadedModel(prepared.model, checkpoint, prepared.engine)
 
@@ -64,10 +71,11 @@ def load_model(path: Path, table: ProductTable | None, *, engine: str = "auto") 
 def evaluate_checkpoint(
     path: Path,
     data: ImageData,
-    table: ProductTable | None,
+    table: MultiplierTable | None,
     *,
     engine: str = "auto",
     threads: int | None = None,
+    tables: Mapping[str, MultiplierTable] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Evaluation, LoadedModel]:
     """Evaluate a trained model on the test images that its own run used.
@@ -78,6 +86,7 @@ def evaluate_checkpoint(
         table: the table of the design that it was trained with; None if it is fp32.
         engine: name of the engine that does the table's sums.
         threads: CPU threads, or None to leave torch's setting.
+        tables: by name, those whose errors are drawn as noise, if the run has any.
         progress: called with batches done and batches in all.
 
     Raises:
@@ -88,7 +97,7 @@ def evaluate_checkpoint(
     """
     file = path / CHECKPOINT_NAME if path.is_dir() else path
     with reproducible(seed=0, threads=threads):
-        loaded = load_model(file, table, engine=engine)
+        loaded = load_model(file, table, engine=engine, tables=tables)
         check_data(loaded.checkpoint, file, data)
         test = prepare_data(loaded.checkpoint.config, data).test
         return evaluate(loaded.model, test, progress=progress), loaded

@@ -12,8 +12,10 @@ from ...core.errors import ConfigError
 from .checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from .config import learning_rate
 from .determinism import reproducible
+from .distributed import join_processes
+from .evaluation import products_per_image
 from .folder import locked
-from .identity import check_same_run
+from .identity import check_processes, check_same_run
 from .prepare import enter_epoch, prepare_data
 from .progress import EpochDone, Finished, Interrupted, Started, StepDone, silent
 from .results import RESULT_NAME, load_result
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ...lutgen import ProductTable
     from ..data import ImageData
+    from ..multipliers import MultiplierTable
     from .config import TrainConfig
     from .evaluation import Evaluation
     from .progress import Progress
@@ -39,10 +41,10 @@ _STEP_INTERVAL_S = 0.2
 def train(
     config: TrainConfig,
     data: ImageData,
-    table: ProductTable | None,
+    table: MultiplierTable | None,
     folder: Path,
     *,
-    tables: Mapping[str, ProductTable] | None = None,
+    tables: Mapping[str, MultiplierTable] | None = None,
     progress: Progress = silent,
 ) -> RunResult:
     """Train a model, through a table or in fp32, and evaluate it on the test set.
@@ -50,8 +52,11 @@ def train(
     The folder gets config.json at the start, checkpoint.pt and metrics.jsonl after each epoch and
     result.json at the end, each written whole or not at all. A folder with a checkpoint of the
     same configuration, table and data is gone on with, to the same result bit for bit (on the
-    same machine, versions and number of threads) as if it had never been interrupted; one with a
+    same machine, versions, number of threads and of processes) as if it had never been interrupted; one with a
     result is only read. Each epoch ends with a look at the held-out training images.
+
+    Started by torchrun, the processes share each batch (`rtlgrad.nn.training.distributed`); all
+    of them need the folder, and all return the result.
 
     The test set is used for two figures: ``initial``, before the first step, if there are weights
     to begin with; and ``test``, of the resulting weights. No choice depends on either.
@@ -72,7 +77,10 @@ def train(
         DataError: the data changed since the run was begun.
     """
     _check_design(config, table)
-    with locked(folder):
+    group = join_processes()
+    with group.only_here(locked(folder)):
+        group.check(config)
+        progress = progress if group.writes else silent
         result_file = folder / RESULT_NAME
         if result_file.exists():
             result = load_result(result_file)
@@ -83,10 +91,12 @@ def train(
         if (folder / CHECKPOINT_NAME).exists():
             checkpoint = load_checkpoint(folder / CHECKPOINT_NAME)
             check_same_run(checkpoint, folder / CHECKPOINT_NAME, config, table, data)
+            check_processes(checkpoint, folder / CHECKPOINT_NAME, group.count)
+        group.wait()  # all have looked into the folder before the first one writes there
         threads = config.threads if checkpoint is None else checkpoint.threads
         with reproducible(config.seed, threads):
             batches = prepare_data(config, data)
-            run = Session(config, table, folder, progress, batches, tables or {})
+            run = Session(config, table, folder, progress, batches, tables or {}, group)
             try:
                 return _work(run, checkpoint)
             except KeyboardInterrupt:
@@ -101,11 +111,14 @@ def _work(run: Session, checkpoint: Checkpoint | None) -> RunResult:
         prepared, optimizer, state = begin(run)
     else:
         prepared, optimizer, state = resume(run, checkpoint)
+    run.products_per_image = products_per_image(prepared.model, run.batches.train.images.shape[1:])
+    parallel = run.group.parallel(prepared.model)
     run.progress(Started(run.folder, state.epoch, config.epochs, prepared.engine))
     while state.epoch < config.epochs and not out_of_patience(config, state):
         epoch_start = time.perf_counter()
         multiplier = enter_epoch(prepared.model, config, state.epoch, run.tables)
-        loss = _train_epoch(run, prepared.model, optimizer, state.epoch)
+        loss = run.group.mean(_train_epoch(run, parallel, optimizer, state.epoch))
+        run.group.agree(prepared.model)
         validation = None
         if run.batches.validation is not None:
             validation = run.evaluate(prepared.model, run.batches.validation, "validation")
@@ -129,7 +142,7 @@ def out_of_patience(config: TrainConfig, state: Checkpoint) -> bool:
 def _train_epoch(
     run: Session, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int
 ) -> float:
-    """Train one epoch (counted from 0) and return its mean loss."""
+    """Train one epoch (counted from 0); return its mean loss over this process's images."""
     steps = len(run.batches.train)
     total, began, reported = 0.0, time.perf_counter(), 0.0
     model.train()
@@ -138,7 +151,8 @@ def _train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(model(images), labels)
+        mine, wanted = run.group.share(images, labels)
+        loss = functional.cross_entropy(model(mine), wanted)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _diverged(run.config, value, epoch + 1, step + 1)
@@ -150,7 +164,12 @@ def _train_epoch(
             reported = elapsed
             speed = (step + 1) * run.config.batch_size / elapsed
             mean = total / (step + 1)
-            run.progress(StepDone(epoch + 1, run.config.epochs, step + 1, steps, mean, speed))
+            run.progress(
+                StepDone(
+                    *(epoch + 1, run.config.epochs, step + 1, steps, mean, speed),
+                    speed * run.products_per_image,
+                )
+            )
     return total / steps
 
 
@@ -167,7 +186,7 @@ def _epoch_record(
     }
 
 
-def _check_design(config: TrainConfig, table: ProductTable | None) -> None:
+def _check_design(config: TrainConfig, table: MultiplierTable | None) -> None:
     given = None if table is None else table.name
     if given != config.design:
         raise ConfigError(

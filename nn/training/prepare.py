@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ConfigError, IdentityError, RecordError
 from ...core.files import sha256_file
 from ...core.names import unknown_name
+from ...lutgen.mantissa import MantissaTable
 from ..bias_correction import ensure_biases
-from ..convert import approx_layers, approximate, calibrate, table_ids
+from ..convert import approximate, calibrate, layers_with_table, table_ids
 from ..data import AUGMENTATIONS, batches, fit_images, split_rows, subset
 from ..models import build_model, model_spec
 from ..noise import RelativeError, add_noise
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from ...lutgen import ProductTable
     from ..convert import Assignment
     from ..data import Batches, ImageData
+    from ..multipliers import MultiplierTable
     from .checkpoint import Checkpoint
     from .config import TrainConfig
+    from .schedule import Phase
 
 _EVALUATION_BATCH = 500
 _SPLIT_SEED = 0
@@ -165,10 +167,26 @@ def plain_model(config: TrainConfig, shape: dict[str, int]) -> nn.Module:
     )
 
 
-def with_table(model: nn.Module, config: TrainConfig, table: ProductTable | None) -> PreparedModel:
-    """Let a model's layers multiply as the configuration says: by a table, or with noise."""
+def with_table(
+    model: nn.Module,
+    config: TrainConfig,
+    table: MultiplierTable | None,
+    tables: Mapping[str, MultiplierTable],
+) -> PreparedModel:
+    """Let a model's layers multiply as the configuration says: by a table, or with noise.
+
+    Args:
+        model: in fp32.
+        config: what it says.
+        table: of its design, or None.
+        tables: of its schedule, by name.
+
+    Raises:
+        ConfigError: a table whose errors are to be drawn is missing.
+    """
     if config.is_noisy:
-        add_noise(model, RelativeError(config.phases[-1].sigma or 0.0))
+        check_tables(config, table, tables)
+        add_noise(model, _relative_error(config.phases[-1], tables))
         return PreparedModel(model, None, {})
     if table is None:
         return PreparedModel(model, None, {})
@@ -184,14 +202,21 @@ def with_table(model: nn.Module, config: TrainConfig, table: ProductTable | None
         gradient=config.gradient,
         quantizer=config.quantizer,
         accumulator=config.accumulator,
+        approximate=config.approximate,
     )
     if config.correct_bias:
+        if isinstance(table, MantissaTable):
+            raise ConfigError(
+                "the bias is corrected for integer operands alone",
+                got=f"correct_bias, and the floating-point design {table.name!r}",
+                remedy="leave correct_bias out",
+            )
         ensure_biases(model)
     return PreparedModel(model, conversion.engine, table_ids(model))
 
 
 def enter_epoch(
-    model: nn.Module, config: TrainConfig, epoch: int, tables: Mapping[str, ProductTable]
+    model: nn.Module, config: TrainConfig, epoch: int, tables: Mapping[str, MultiplierTable]
 ) -> str | None:
     """Let a model multiply as the schedule has it in an epoch.
 
@@ -208,23 +233,26 @@ def enter_epoch(
         return None
     phase = phase_at(config.phases, epoch)
     if config.is_noisy:
-        add_noise(model, RelativeError(phase.sigma or 0.0))
+        add_noise(model, _relative_error(phase, tables))
         return phase.name
-    for _, layer in approx_layers(model):
-        layer.set_table(tables[phase.name])
+    table: Any = tables[phase.name]  # of the kind that the layers have: see check_tables
+    for _, layer in layers_with_table(model):
+        layer.set_table(table)
     return phase.name
 
 
 def check_tables(
-    config: TrainConfig, table: ProductTable | None, tables: Mapping[str, ProductTable]
+    config: TrainConfig, table: MultiplierTable | None, tables: Mapping[str, MultiplierTable]
 ) -> dict[str, str]:
     """Make sure that a schedule's tables are there and alike; return their ids by name.
 
     Raises:
         ConfigError: one is missing, or has operands of other widths or signs.
     """
-    if config.multipliers is None or config.is_noisy:
+    if config.multipliers is None:
         return {}
+    if config.is_noisy:
+        return _check_noise(config, tables)
     ids = {}
     for name in dict.fromkeys(phase.name for phase in config.phases):
         found = tables.get(name)
@@ -238,7 +266,33 @@ def check_tables(
     return ids
 
 
-def _operands_of(table: ProductTable) -> tuple[int, int, bool, bool]:
+def _check_noise(config: TrainConfig, tables: Mapping[str, MultiplierTable]) -> dict[str, str]:
+    names = dict.fromkeys(phase.drawn_from for phase in config.phases)
+    for name in names:
+        if name is not None and name not in tables:
+            raise ConfigError(
+                f"the relative errors of {name!r} are to be drawn", got="no table of it"
+            )
+    return {name: tables[name].id for name in names if name is not None}
+
+
+def scheduled_ids(
+    config: TrainConfig, table: MultiplierTable | None, tables: Mapping[str, MultiplierTable]
+) -> dict[str, str]:
+    """Return the ids of `check_tables` as a checkpoint keeps them, beside those of the layers."""
+    ids = check_tables(config, table, tables)
+    return {f"{SCHEDULED}{name}": id_ for name, id_ in ids.items()}
+
+
+def _relative_error(phase: Phase, tables: Mapping[str, MultiplierTable]) -> RelativeError:
+    if phase.drawn_from is not None:
+        return RelativeError.of_table(tables[phase.drawn_from])
+    return RelativeError(phase.sigma or 0.0)
+
+
+def _operands_of(table: MultiplierTable) -> tuple[object, ...]:
+    if isinstance(table, MantissaTable):
+        return ("mantissas", table.mantissa_bits)
     return table.width_a, table.width_b, table.signed_a, table.signed_b
 
 
@@ -247,17 +301,25 @@ def calibrate_ranges(model: nn.Module, part: Batches, method: str) -> None:
     calibrate(model, part.epoch(), method=method)
 
 
-def restored_model(checkpoint: Checkpoint, path: Path, table: ProductTable | None) -> PreparedModel:
+def restored_model(
+    checkpoint: Checkpoint,
+    path: Path,
+    table: MultiplierTable | None,
+    tables: Mapping[str, MultiplierTable],
+) -> PreparedModel:
     """Build the model of a checkpoint, with its table and the weights that count as its result.
 
+    Of its schedule, ``tables`` needs those whose errors are drawn, as there is no other table then.
+
     Raises:
+        ConfigError: such a table is missing.
         RecordError: the weights do not fit the model.
         IdentityError: a layer's table is not the one that it was trained with.
     """
-    prepared = with_table(
-        plain_model(checkpoint.config, checkpoint.shape), checkpoint.config, table
-    )
-    check_layer_tables(prepared.table_ids, checkpoint, path, scheduled=False)
+    config = checkpoint.config
+    prepared = with_table(plain_model(config, checkpoint.shape), config, table, tables)
+    ids = prepared.table_ids | (scheduled_ids(config, table, tables) if config.is_noisy else {})
+    check_layer_tables(ids, checkpoint, path, scheduled=config.is_noisy)
     load_weights(prepared.model, checkpoint.weights, path)
     return prepared
 
@@ -308,7 +370,7 @@ def load_weights(model: nn.Module, weights: dict[str, Any], path: Path) -> None:
 
 
 def initial_weights(
-    model: nn.Module, config: TrainConfig, table: ProductTable | None
+    model: nn.Module, config: TrainConfig, table: MultiplierTable | None
 ) -> dict[str, Any] | None:
     """Load the weights that a run begins with into a plain fp32 model.
 

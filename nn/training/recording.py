@@ -17,14 +17,14 @@ from .prepare import prepare_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...lutgen import ProductTable
     from ..data import ImageData
+    from ..multipliers import MultiplierTable
 
 
 def record_checkpoint(
     path: Path,
     data: ImageData,
-    table: ProductTable | None,
+    table: MultiplierTable | None,
     *,
     images: int | None = None,
     engine: str = "auto",

@@ -54,6 +54,7 @@ class RunResult:
         started: UTC, ISO 8601.
         ended: UTC, ISO 8601.
         seconds: wall time over all sessions.
+        processes: how many shared the batches; 1 in files that do not say.
     """
 
     config: TrainConfig
@@ -78,6 +79,7 @@ class RunResult:
     started: str
     ended: str
     seconds: float
+    processes: int = 1
 
     @property
     def accuracy(self) -> float:
@@ -149,6 +151,7 @@ def load_result(path: Path) -> RunResult:
 
 
 def _rebuild(payload: dict[str, Any], file: Path) -> RunResult:
+    payload.setdefault("processes", 1)
     values = {item.name: payload[item.name] for item in fields(RunResult)}
     initial = payload["initial"]
     values["config"] = config_from_json(payload["config"], f"the configuration in {file}")

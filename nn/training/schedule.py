@@ -2,7 +2,8 @@
 
 ``mul8u_trunc8:0-8,exact:8-10`` multiplies approximately in epochs 0 to 7 and exactly in 8 and 9
 (Hammad et al.: approximate first, exact for the last epochs). ``noise(0.1)`` stands for products
-with a normal relative error of standard deviation 0.1; with it, ``exact`` means no error, in float.
+with a normal relative error of standard deviation 0.1, ``noise(table:mul8u_trunc8)`` for products
+with the relative errors that this design's table has; with them, ``exact`` means no error, in float.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ...core.errors import ConfigError
 
 EXACT = "exact"
 _PHASE = re.compile(r"(?P<name>.+):(?P<first>\d+)-(?P<last>\d+)")
-_NOISE = re.compile(r"noise\((?P<sigma>.*)\)")
+_NOISE = re.compile(r"noise\((?:table:(?P<table>.+)|(?P<sigma>.*))\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Phase:
     """Some epochs with one multiplier.
 
     Attributes:
-        name: a design, "exact", or "noise(SIGMA)".
+        name: a design, "exact", "noise(SIGMA)", or "noise(table:DESIGN)".
         first: the first epoch, counted from 0.
         end: the first epoch after it.
     """
@@ -34,9 +35,20 @@ class Phase:
 
     @property
     def sigma(self) -> float | None:
-        """Standard deviation of the relative error of noise; None for anything else."""
+        """Standard deviation of a normal relative error; None for anything else."""
         match = _NOISE.fullmatch(self.name)
-        return float(match["sigma"]) if match else None
+        return float(match["sigma"]) if match and match["table"] is None else None
+
+    @property
+    def drawn_from(self) -> str | None:
+        """The design whose table's relative errors are drawn; None for anything else."""
+        match = _NOISE.fullmatch(self.name)
+        return match["table"] if match else None
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether products have a relative error of one kind or the other."""
+        return _NOISE.fullmatch(self.name) is not None
 
 
 def parse_phases(text: str, epochs: int) -> tuple[Phase, ...]:
@@ -58,10 +70,12 @@ def parse_phases(text: str, epochs: int) -> tuple[Phase, ...]:
         found = ", ".join(f"{phase.first}-{phase.end}" for phase in phases)
         raise _illegal(text, found, f"epochs 0 to {epochs}, each phase where the one before ends")
     try:
-        noisy = [phase for phase in phases if phase.sigma is not None]
+        noisy = [phase for phase in phases if phase.sigma is not None or phase.is_noise]
     except ValueError as error:
-        raise _illegal(text, str(error), "noise(SIGMA) with a number") from error
-    if noisy and any(phase.sigma is None and phase.name != EXACT for phase in phases):
+        raise _illegal(
+            text, str(error), "noise(SIGMA) with a number, or noise(table:DESIGN)"
+        ) from error
+    if noisy and any(not phase.is_noise and phase.name != EXACT for phase in phases):
         raise _illegal(text, "noise and designs", "one or the other, and exact")
     if all(phase.name == EXACT for phase in phases):
         raise _illegal(text, "nothing but exact", "at least one design or noise(SIGMA)")
@@ -75,12 +89,13 @@ def final_design(text: str, epochs: int) -> str | None:
         ConfigError: as `parse_phases`.
     """
     phases = parse_phases(text, epochs)
-    return None if any(phase.sigma is not None for phase in phases) else phases[-1].name
+    return None if any(phase.is_noise for phase in phases) else phases[-1].name
 
 
 def designs_of(phases: tuple[Phase, ...]) -> tuple[str, ...]:
     """Return the designs that a schedule needs tables of, each once, in order."""
-    names = [p.name for p in phases if p.sigma is None and p.name != EXACT]
+    designs = [p.name for p in phases if not p.is_noise and p.name != EXACT]
+    names = [*designs, *(p.drawn_from for p in phases if p.drawn_from is not None)]
     return tuple(dict.fromkeys(names))
 
 

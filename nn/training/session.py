@@ -13,17 +13,17 @@ from ...core.files import canonical_json, readable_json, sha256_file, write_atom
 from ..bias_correction import correct_biases
 from .checkpoint import CHECKPOINT_NAME, Checkpoint, save_checkpoint
 from .determinism import random_states, restore_random_states
+from .distributed import Processes
 from .evaluation import count_products, evaluate, evaluation_from_json
 from .folder import CONFIG_NAME, METRICS_NAME
 from .prepare import (
-    SCHEDULED,
     calibrate_ranges,
     check_layer_tables,
-    check_tables,
     enter_epoch,
     initial_weights,
     load_weights,
     plain_model,
+    scheduled_ids,
     with_table,
 )
 from .progress import Evaluating, Finished
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ...lutgen import ProductTable
     from ..data import Batches
+    from ..multipliers import MultiplierTable
     from .config import TrainConfig
     from .evaluation import Evaluation
     from .prepare import PreparedData, PreparedModel
@@ -54,19 +54,23 @@ class Session:
         folder: where the run is kept.
         progress: told about each step.
         batches: the images.
+        group: the processes that share the work.
         state: what the checkpoint on disk says; None before the first one.
         seconds_before: wall time of earlier sessions.
+        products_per_image: multiplications of a forward pass, for people.
         session_start: of this one, by ``time.perf_counter``.
     """
 
     config: TrainConfig
-    table: ProductTable | None
+    table: MultiplierTable | None
     folder: Path
     progress: Progress
     batches: PreparedData
-    tables: Mapping[str, ProductTable] = field(default_factory=dict)
+    tables: Mapping[str, MultiplierTable] = field(default_factory=dict)
+    group: Processes = field(default_factory=Processes)
     state: Checkpoint | None = None
     seconds_before: float = 0.0
+    products_per_image: int = 0
     session_start: float = field(default_factory=time.perf_counter)
 
     @property
@@ -82,7 +86,8 @@ class Session:
 
     def save(self, state: Checkpoint) -> Checkpoint:
         """Put a state on disk."""
-        save_checkpoint(self.folder / CHECKPOINT_NAME, state)
+        if self.group.writes:
+            save_checkpoint(self.folder / CHECKPOINT_NAME, state)
         self.write_metrics(state)
         self.state = state
         return state
@@ -93,6 +98,8 @@ class Session:
         The whole file is written from the checkpoint's history each time, so that no epoch is
         ever in it twice or missing after a kill.
         """
+        if not self.group.writes:
+            return
         lines = "".join(canonical_json(record) + "\n" for record in state.history)
         write_atomic(self.folder / METRICS_NAME, lines)
 
@@ -101,10 +108,11 @@ def begin(run: Session) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoin
     """Begin a run: draw or load weights, find ranges, evaluate, write the first checkpoint."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     config, table = run.config, run.table
-    write_atomic(run.folder / CONFIG_NAME, readable_json(config.to_json()))
+    if run.group.writes:
+        write_atomic(run.folder / CONFIG_NAME, readable_json(config.to_json()))
     plain = plain_model(config, run.batches.shape)
     init = initial_weights(plain, config, table)
-    prepared = with_table(plain, config, table)
+    prepared = with_table(plain, config, table, run.tables)
     if table is not None:
         calibrate_ranges(prepared.model, run.batches.calibration, config.calibration)
         if config.correct_bias:
@@ -132,6 +140,7 @@ def begin(run: Session) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoin
         seconds=run.seconds,
         sessions=1,
         versions=versions(),
+        processes=run.group.count,
     )
     return prepared, optimizer, run.save(state)
 
@@ -143,7 +152,7 @@ def resume(
     path = run.folder / CHECKPOINT_NAME
     run.seconds_before = checkpoint.seconds
     plain = plain_model(run.config, run.batches.shape)
-    prepared = with_table(plain, run.config, run.table)
+    prepared = with_table(plain, run.config, run.table, run.tables)
     check_layer_tables(_all_ids(run, prepared), checkpoint, path)
     load_weights(prepared.model, checkpoint.model, path)
     optimizer = make_optimizer(prepared.model, run.config)
@@ -156,8 +165,7 @@ def resume(
 
 def _all_ids(run: Session, prepared: PreparedModel) -> dict[str, str]:
     """Return the layers' table ids, and those of the schedule's multipliers."""
-    ids = check_tables(run.config, run.table, run.tables)
-    return prepared.table_ids | {f"{SCHEDULED}{name}": id_ for name, id_ in ids.items()}
+    return prepared.table_ids | scheduled_ids(run.config, run.table, run.tables)
 
 
 def next_state(
@@ -195,6 +203,7 @@ def finish(run: Session, prepared: PreparedModel, state: Checkpoint) -> RunResul
     selected = state.epoch if state.best is None else state.best["epoch"]
     validation = state.history[selected - 1]["validation"] if selected else None
     table = run.table
+    run.group.wait()  # the checkpoint is read below
     result = RunResult(
         config=run.config,
         test=test,
@@ -218,8 +227,10 @@ def finish(run: Session, prepared: PreparedModel, state: Checkpoint) -> RunResul
         started=state.started,
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=run.seconds,
+        processes=state.processes,
     )
-    save_result(run.folder, result)
+    if run.group.writes:
+        save_result(run.folder, result)
     run.progress(Finished(run.folder, initial, test))
     return result
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ...lutgen import ProductTable
     from ..data import ImageData
+    from ..multipliers import MultiplierTable
     from .config import TrainConfig
     from .results import RunResult
 
@@ -132,7 +132,7 @@ def designs_needed(runs: Sequence[SweepRun]) -> tuple[str, ...]:
 def run_sweep(
     runs: Sequence[SweepRun],
     load: Callable[[], ImageData],
-    tables: Mapping[str, ProductTable],
+    tables: Mapping[str, MultiplierTable],
     *,
     jobs: int = 1,
     done: Callable[[SweepRun, RunResult | RtlgradError], None] | None = None,
@@ -169,7 +169,7 @@ def run_sweep(
 def _in_processes(
     runs: Sequence[SweepRun],
     load: Callable[[], ImageData],
-    tables: Mapping[str, ProductTable],
+    tables: Mapping[str, MultiplierTable],
     jobs: int,
     note: Callable[[SweepRun, RunResult | RtlgradError], None],
 ) -> None:
@@ -191,7 +191,7 @@ _here: dict[str, Any] = {}
 """What a process of a sweep keeps from one run to the next: data and tables."""
 
 
-def _begin(load: Callable[[], ImageData], tables: dict[str, ProductTable]) -> None:
+def _begin(load: Callable[[], ImageData], tables: dict[str, MultiplierTable]) -> None:
     _here.update(data=load(), tables=tables)
 
 
@@ -200,7 +200,7 @@ def _do_here(run: SweepRun) -> RunResult | RtlgradError:
 
 
 def _do(
-    run: SweepRun, data: ImageData, tables: Mapping[str, ProductTable]
+    run: SweepRun, data: ImageData, tables: Mapping[str, MultiplierTable]
 ) -> RunResult | RtlgradError:
     try:
         table, scheduled = tables_for(run.config, lambda name: tables[name])

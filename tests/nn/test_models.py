@@ -62,6 +62,34 @@ def test_resnet20_takes_40_55_million_products() -> None:
     assert sum(counts.values()) == 40_551_040
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "classes", "published", "giga"),
+    [
+        # torchvision's figures of its own ResNets, whose strides are placed alike.
+        ("resnet18", 224, 1000, 11_689_512, 1.814),
+        ("resnet34", 224, 1000, 21_797_672, 3.664),
+        ("resnet50", 224, 1000, 25_557_032, 4.089),
+        # The usual variants for CIFAR-10.
+        ("resnet18-cifar", 32, 10, 11_173_962, 0.555),
+        ("resnet34-cifar", 32, 10, 21_282_122, 1.159),
+        ("resnet50-cifar", 32, 10, 23_520_842, 1.298),
+    ],
+)
+def test_deep_resnets_have_the_published_parameters_and_products(
+    name: str, side: int, classes: int, published: int, giga: float
+) -> None:
+    model = build(name, 3, side, classes)
+    assert parameters(model) == published
+    products = sum(count_products(model, (3, side, side)).values())
+    assert round(products / 1e9, 3) == giga
+    weighted = [
+        m
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Conv2d | nn.Linear) and "shortcut" not in n
+    ]
+    assert len(weighted) == int(name.removeprefix("resnet").removesuffix("-cifar"))
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 @pytest.mark.parametrize(("channels", "side", "classes"), [(1, 28, 10), (3, 32, 7), (1, 8, 10)])
 def test_every_model_gives_one_logit_per_class_and_gradients(

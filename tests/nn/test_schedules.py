@@ -9,16 +9,20 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from reference.mantissas import MANTISSA_MODELS, cut_off
 from rtlgrad.core.errors import ConfigError, IdentityError
 from rtlgrad.lutgen import ProductTable, exact_table
+from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.nn.data import ImageData, load_data
 from rtlgrad.nn.noise import EXACT, RelativeError, add_noise
 from rtlgrad.nn.report import make_report
 from rtlgrad.nn.training import (
     EpochDone,
     RunResult,
+    StepDone,
     TrainConfig,
     build_config,
+    evaluate_checkpoint,
     exact_like,
     load_checkpoint,
     load_model,
@@ -132,6 +136,8 @@ def test_no_error_is_the_layer_itself():
         ("rough:0-2,exact:1-3", "where the one before ends"),
         ("rough:2-2,exact:2-3", "below"),
         ("noise(x):0-3", "noise"),
+        ("noise(table:):0-3", "noise"),
+        ("noise(table:rough):0-1,fine:1-3", "one or the other"),
         ("noise(0.1):0-1,rough:1-3", "one or the other"),
         ("exact:0-3", "at least one"),
     ],
@@ -177,7 +183,13 @@ class StopError(Exception):
 
 
 @pytest.mark.parametrize(
-    "multipliers", ["rough:0-2,exact:2-3", "exact:0-1,rough:1-3", "noise(0.2):0-2,exact:2-3"]
+    "multipliers",
+    [
+        "rough:0-2,exact:2-3",
+        "exact:0-1,rough:1-3",
+        "noise(0.2):0-2,exact:2-3",
+        "noise(table:rough):0-2,noise(table:fine):2-3",
+    ],
 )
 def test_a_hybrid_run_resumes_exactly(tmp_path, multipliers):
     design = None if "noise" in multipliers else multipliers.split(",")[-1].split(":")[0]
@@ -209,6 +221,47 @@ def test_another_table_under_a_scheduled_name_is_refused(tmp_path):
         train(config, DATA, table, tmp_path, tables=tables)
     with pytest.raises(ConfigError, match="does not fit"):
         train(config, DATA, table, tmp_path / "new", tables={"exact": table})
+
+
+def test_noise_of_a_table_is_that_of_its_mean_and_deviation(tmp_path):
+    multipliers = "noise(table:rough):0-3"
+    config = build_config(
+        None, {"model": "lenet300100", "data": "blobs", "epochs": 3, "multipliers": multipliers}
+    )
+    assert config.design is None
+    result = run(tmp_path / "run", replace(BASE, multipliers=multipliers))
+    table, tables = tables_for(result.config, TABLES.__getitem__)
+    assert (table, tables) == (None, {"rough": ROUGH})
+    loaded = load_model(tmp_path / "run", None, tables=tables)
+    error = RelativeError.of_table(ROUGH)
+    found = loaded.model.fc1.error
+    assert (found.mean, found.sigma) == (error.mean, error.sigma)
+    assert error.mean < -0.01  # a table of this kind has a mean error, which noise(SIGMA) has not
+    again, _ = evaluate_checkpoint(tmp_path / "run", DATA, None, tables=tables, threads=1)
+    assert again.count == result.test.count
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").table_ids == {
+        "schedule: rough": ROUGH.id
+    }
+    with pytest.raises(IdentityError, match=FINE.id):
+        load_model(tmp_path / "run", None, tables={"rough": FINE})
+    with pytest.raises(ConfigError, match="are to be drawn"):
+        load_model(tmp_path / "run", None)
+
+
+def test_noise_of_a_mantissa_table_is_its_published_error():
+    for name, bias in (("mant7_mitchell", -3.849), ("mant7_mbm", 0.447), ("mant7_exact", -0.271)):
+        bits, products = MANTISSA_MODELS[name]
+        error = RelativeError.of_table(MantissaTable(bits, *cut_off(products(), bits)))
+        assert round(100 * error.mean, 3) == bias
+
+
+def test_progress_tells_the_products_of_the_forward_pass(tmp_path):
+    seen = []
+    run(tmp_path, BASE, progress=seen.append)
+    steps = [event for event in seen if isinstance(event, StepDone)]
+    assert steps
+    per_image = 64 * 300 + 300 * 100 + 100 * 3
+    assert all(e.products_per_s == pytest.approx(per_image * e.images_per_s) for e in steps)
 
 
 @pytest.mark.parametrize(
