@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEED = 7
-FILES = 25
+FILES = 12
 
 
 def test_a_spoiled_design_gives_a_right_table_or_a_clear_error(tmp_path: Path) -> None:

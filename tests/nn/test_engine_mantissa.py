@@ -104,7 +104,7 @@ def cut(x, bits):
 
 
 @pytest.mark.parametrize("bits", [1, 5, 7, 11])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(operands=st.tuples(*[st.floats(width=32, allow_subnormal=False)] * 2))
 def test_exact_table_multiplies_cut_operands_and_cuts_the_product(bits, operands):
     x, w = (np.array([v], np.float32) for v in operands)
@@ -233,7 +233,7 @@ def naive_convolution(x, w, grad, g, table):
     return out, dx, dw
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(convolutions(limit=2), st.integers(0, 2**32))
 def test_specification_equals_loops(case, seed):
     x, w, grad, geometry = case
@@ -252,7 +252,7 @@ def test_specification_equals_loops(case, seed):
 # ---- every instruction set against the specification ----------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     table=tables,
     kinds=operand_kinds,
@@ -272,7 +272,7 @@ def test_matmul_equals_specification(table, kinds, sizes, transposed, seed, thre
             assert same_bits(NATIVE.matmul(a, b, table, threads=threads), want), isa
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(case=convolutions(limit=6), table=tables, threads=st.sampled_from([1, 2, 5]))
 def test_convolutions_equal_specification(case, table, threads):
     x, w, grad, geometry = case
@@ -336,7 +336,7 @@ def test_every_nan_is_the_same_one():
 # ---- tables, layouts, phases --------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(tables)
 def test_layouts_say_what_the_table_says(table):
     for layout, codes in ((table.by_activation, table.codes), (table.by_weight, table.codes.T)):
@@ -378,7 +378,7 @@ def test_other_arrays_are_no_mantissa_tables(codes):
         MantissaLookup(codes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 12), st.integers(1, 4), st.integers(1, 4), st.integers(0, 4), st.integers(1, 4)
 )

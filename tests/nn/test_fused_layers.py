@@ -85,7 +85,7 @@ def convolutions(draw):
     return draw(operands(x_shape, (groups * outputs, per_group, *kernel))), geometry
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(convolutions())
 def test_every_route_makes_the_convolution_of_the_single_steps(case):
     given_operands, geometry = case
@@ -96,7 +96,7 @@ def test_every_route_makes_the_convolution_of_the_single_steps(case):
         assert torch.equal(got, want), way.values
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.tuples(st.integers(0, 150), st.integers(0, 300), st.integers(0, 20)).flatmap(
         lambda size: operands(size[:2], (size[2], size[1]))
@@ -138,7 +138,7 @@ def test_a_rescaling_for_another_layer_is_refused():
 # ---- quantization -------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     operand=st.builds(OperandFormat, st.integers(2, 12), st.booleans()),
     shape=st.sampled_from([(), (5,), (3, 300), (70000,), (4, 3, 100)]),

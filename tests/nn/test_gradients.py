@@ -64,7 +64,7 @@ def published(table, signed, h, border):
     return got
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.tuples(*[st.integers(2, 5)] * 2),
     st.tuples(st.booleans(), st.booleans()),
@@ -109,7 +109,7 @@ def test_gradients_of_the_exact_table_are_the_other_operand(signed):
     np.testing.assert_allclose(ascending[4:-4], np.broadcast_to(b, (56, 32)), atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.tuples(*[st.integers(2, 6)] * 2), st.booleans(), st.integers(0, 2**32))
 def test_slopes_are_the_least_squares_lines(widths, signed, seed):
     table = random_table(np.random.default_rng(seed), *widths)
@@ -173,7 +173,7 @@ def products_of(x, w, geometry):
             yield (n, o, i, j), source if inside else None, (o, c, p, q)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     cases(), st.sampled_from(["lut:1", "lut:0:span", "slope"]), st.sampled_from(["numpy", "auto"])
 )
@@ -200,7 +200,7 @@ def test_backward_is_the_formula_product_by_product(case, gradient, engine):
     np.testing.assert_allclose(got_w, want_w, rtol=1e-4, atol=0.05)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(cases(), st.sampled_from(["numpy", "auto"]))
 def test_approximate_backward_is_its_specification_product_by_product(case, engine):
     a, b, arguments = case

@@ -85,7 +85,7 @@ def same(mine, theirs):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 9), st.integers(1, 4))
 def test_linear_is_the_loop_over_single_products_in_all_three_passes(seed, rows, inputs, outputs):
     layer = MantissaLinear(inputs, outputs, bias=False, table=MBM)
@@ -103,7 +103,7 @@ def test_linear_is_the_loop_over_single_products_in_all_three_passes(seed, rows,
     assert same(layer.weight.grad, matrix(a.T, g, MBM).t())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 2),

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(case=convolutions(), bits=st.sampled_from([1, 4, 7, 8, 11]), wild=st.booleans())
 def test_all_three_products_of_training_equal_specification(device, case, bits, wild):
     x_shape, w_shape, geometry, seed = case

@@ -36,7 +36,7 @@ def serves(route, wa, wb, *, wide):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("route", ROUTES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     case=convolutions(),
     widths=st.tuples(*[st.sampled_from([2, 4, 8, 9])] * 2),
@@ -88,7 +88,7 @@ def test_operands_may_be_strided_in_any_way(route):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("route", ROUTES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(case=convolutions(), counted=st.booleans())
 def test_gradients_by_table_are_sums_over_the_forward_products(device, route, case, counted):
     """Each pair (x, y) that meets in the forward adds T[grad[y], w] to x and T[x, grad[y]] to w."""
