@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..nn.data import load_data
 from ..nn.training import RunResult, designs_needed, plan_sweep, run_sweep, summarize
+from ..nn.training.allocator import keep_freed_memory
 from .console import err, number, print_json, print_table
 from .training import stored_table
 
@@ -32,6 +33,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Do a sweep and print its table; return the exit status."""
+    keep_freed_memory()
     runs = plan_sweep(base, multipliers, gradients, seeds, root)
     tables = {
         name: table

@@ -25,6 +25,7 @@ from ..nn.training import (
     tables_for,
     train,
 )
+from ..nn.training.allocator import keep_freed_memory
 from ..nn.training.distributed import is_first
 from ..nn.training.tensorboard import TensorBoardProgress
 from .console import err, out, print_json
@@ -49,6 +50,7 @@ def run_training(
     tensorboard: bool = False,
 ) -> RunResult:
     """Train as configured and print the result."""
+    keep_freed_memory()
     progress = watching(err())
     if tensorboard:
         progress = TensorBoardProgress(progress)
@@ -80,6 +82,7 @@ def run_evaluation(
     as_json: bool,
 ) -> None:
     """Evaluate a checkpoint with the design that it was trained with, and print the figures."""
+    keep_freed_memory()
     file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
     config = load_checkpoint(file).config
     table, tables = _tables(config, store) if design is None else (stored_table(design, store), {})

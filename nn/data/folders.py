@@ -118,7 +118,7 @@ def _visible(path: Path) -> bool:
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
-    image_module = _pillow()
+    image_module = pillow("image folders")
     if path.suffix.lower() not in _SUFFIXES:
         raise DataError(
             f"{path} is not an image",
@@ -148,12 +148,17 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def _pillow() -> Any:
+def pillow(what: str) -> Any:
+    """Import Pillow's ``Image`` module.
+
+    Raises:
+        MissingToolError: Pillow is not installed; says that ``what`` needs it.
+    """
     try:
         from PIL import Image
     except ImportError as error:
         raise MissingToolError(
-            "image folders need Pillow",
+            f"{what} need Pillow",
             got=str(error),
             remedy="pip install 'rtlgrad[data]'",
         ) from error

@@ -10,6 +10,7 @@ from .cifar import load_cifar10
 from .digits import load_digits
 from .folders import load_image_folder
 from .idx import DIGIT_CLASSES, FASHION_CLASSES, load_idx_set
+from .packed_jpegs import load_cifar10_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ def _load_digits(root: Path | None) -> ImageData:
 
 DATASETS: dict[str, Callable[[Path | None], ImageData]] = {
     "cifar10": load_cifar10,
+    "cifar10-jpeg": load_cifar10_jpeg,
     "digits": _load_digits,
     "fashion-mnist": _load_fashion_mnist,
     "image-folder": load_image_folder,

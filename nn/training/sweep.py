@@ -15,6 +15,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError, RtlgradError
+from .allocator import keep_freed_memory
 from .loop import train
 from .multipliers import tables_for
 from .schedule import designs_of, final_design
@@ -192,6 +193,7 @@ _here: dict[str, Any] = {}
 
 
 def _begin(load: Callable[[], ImageData], tables: dict[str, MultiplierTable]) -> None:
+    keep_freed_memory()  # the process is ours alone
     _here.update(data=load(), tables=tables)
 
 
