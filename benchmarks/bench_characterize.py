@@ -26,9 +26,9 @@ from rtlgrad.core.files import readable_json, write_atomic
 from rtlgrad.cosim.cost import cell_library
 from rtlgrad.cosim.design import read_design, references
 from rtlgrad.cosim.gates.evaluate import prove_equal
-from rtlgrad.cosim.lint import lint
-from rtlgrad.cosim.sweep import sweep
-from rtlgrad.cosim.synthesis import synthesize
+from rtlgrad.cosim.simulation.lint import lint
+from rtlgrad.cosim.simulation.sweep import sweep
+from rtlgrad.cosim.synthesis.synthesize import synthesize
 from rtlgrad.lutgen.characterize import Settings, characterize
 from rtlgrad.lutgen.metrics import error_metrics
 from rtlgrad.lutgen.record import Characterization

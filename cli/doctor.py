@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import MissingToolError
 from ..core.files import cache_folder
-from ..cosim.process import run as run_program
-from ..cosim.tools import find_verilator, package_version, require_libpython
+from ..cosim.programs.process import run as run_program
+from ..cosim.programs.tools import find_verilator, package_version, require_libpython
 from .console import err, print_json, print_table
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError, DesignError, SidecarError
 from ..core.names import unknown_name
-from .binding import bind
-from .joined import has_two_outputs, joined
-from .reader import read_in_child
-from .sidecar import Sidecar, read_sidecar
-from .sources import Sources, read_sources
+from .reading.binding import bind
+from .reading.joined import has_two_outputs, joined
+from .reading.reader import read_in_child
+from .reading.sidecar import Sidecar, read_sidecar
+from .reading.sources import Sources, read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

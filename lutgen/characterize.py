@@ -14,12 +14,12 @@ from ..core.errors import RtlgradError, ToolError
 from ..core.files import tidy_folder
 from ..cosim.cost import CellLibrary, cell_library
 from ..cosim.design import DesignReference, check_unique
-from ..cosim.missing import explained
-from ..cosim.process import worker_pool
-from ..cosim.simulator import Simulator, require_simulator
-from ..cosim.sources import read_sources
-from ..cosim.sweep import DEFAULT_TIME_LIMIT_S
-from ..cosim.tools import require_package
+from ..cosim.programs.process import worker_pool
+from ..cosim.programs.tools import require_package
+from ..cosim.reading.missing import explained
+from ..cosim.reading.sources import read_sources
+from ..cosim.simulation.simulator import Simulator, require_simulator
+from ..cosim.simulation.sweep import DEFAULT_TIME_LIMIT_S
 from .executors import dask_workers, local_workers
 from .freshness import fresh, work_key
 from .progress import Progress
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ..cosim.sources import Sources
+    from ..cosim.reading.sources import Sources
     from .executors import Workers
     from .record import AnyCharacterization
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, MissingToolError
-from ..cosim.process import worker_pool
+from ..cosim.programs.process import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

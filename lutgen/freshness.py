@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import RtlgradError
 from ..core.files import canonical_json, sha256_bytes, sha256_file
-from ..cosim.lanes import testbench_hash
-from ..cosim.mapping import scripts_hash
-from ..cosim.tools import table_tool_versions
+from ..cosim.programs.tools import table_tool_versions
+from ..cosim.simulation.lanes import testbench_hash
+from ..cosim.synthesis.mapping import scripts_hash
 from .record import SCHEMA, AnyCharacterization, SourceHash
 from .store import load
 

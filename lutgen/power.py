@@ -10,7 +10,7 @@ from ..core.files import sha256_file
 from ..cosim.gates.evaluate import prove_equal
 from ..cosim.gates.stimulus import histogram_stimulus
 from ..cosim.gates.stimulus_files import read_stream
-from ..cosim.synthesis import synthesize
+from ..cosim.synthesis.synthesize import synthesize
 from .freshness import source_hashes
 from .histogram import is_recording, load_recording
 from .record import Characterization

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..cosim.batches import MAX_PRODUCTS, is_loner
+from ..cosim.simulation.batches import MAX_PRODUCTS, is_loner
 from .kinds import kind_of
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from ..core.errors import RtlgradError
     from ..cosim.design import DesignReference
-    from ..cosim.sources import Sources
-    from ..cosim.synthesis import Synthesis
+    from ..cosim.reading.sources import Sources
+    from ..cosim.synthesis.synthesize import Synthesis
     from .work import Examined, Kind
 
 

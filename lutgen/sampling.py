@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import RtlgradError
 from ..cosim.float_format import FloatPart
-from ..cosim.netlist_cost import conclude as finished
-from ..cosim.pairs import check_netlist, simulate_pairs
+from ..cosim.simulation.pairs import check_netlist, simulate_pairs
+from ..cosim.synthesis.netlist_cost import conclude as finished
 from . import sampled_float, strata
 from .record import SampledCharacterization
 from .sample import Sample
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..cosim.design import Design
     from ..cosim.float_format import FloatFormat
     from ..cosim.interface import Interface
-    from ..cosim.pairs import Simulated
-    from ..cosim.synthesis import Synthesis
+    from ..cosim.simulation.pairs import Simulated
+    from ..cosim.synthesis.synthesize import Synthesis
     from ..cosim.wide import Pairs
     from .sampled_metrics import SampledMetrics
     from .work import Examined, Limits, Measured

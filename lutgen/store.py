@@ -110,7 +110,7 @@ def load_tabulated(folder: str | Path) -> Characterization:
         got=f"operands of {ports}, characterized by a sample of {len(made.sample)} pairs",
         expected="an integer multiplier with operands of at most 12 bits",
         remedy="build a narrower variant of it (a parameter in [variants]); its products can be had "
-        "one by one from rtlgrad.cosim.live.LiveMultiplier",
+        "one by one from rtlgrad.cosim.simulation.live.LiveMultiplier",
     )
 
 

@@ -6,13 +6,13 @@ import datetime
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..cosim.batches import MAX_DESIGNS
 from ..cosim.float_format import FloatPart
 from ..cosim.gates.evaluate import prove_equal
-from ..cosim.lanes import testbench_hash
-from ..cosim.netlist_cost import conclude as finished
-from ..cosim.sweep import attempt
-from ..cosim.tools import table_tool_versions
+from ..cosim.programs.tools import table_tool_versions
+from ..cosim.simulation.batches import MAX_DESIGNS
+from ..cosim.simulation.lanes import testbench_hash
+from ..cosim.simulation.sweep import attempt
+from ..cosim.synthesis.netlist_cost import conclude as finished
 from .freshness import source_hashes, work_key
 from .metrics import error_metrics
 from .record import Characterization, Provenance, identity, identity_hash
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from ..cosim.cost import CellLibrary, Cost
     from ..cosim.design import Design
-    from ..cosim.lint import LintReport
-    from ..cosim.sweep import Swept
-    from ..cosim.synthesis import Synthesis
+    from ..cosim.simulation.lint import LintReport
+    from ..cosim.simulation.sweep import Swept
+    from ..cosim.synthesis.synthesize import Synthesis
     from .work import Examined, Limits, Measured
 
 _TELLING = ("UNDRIVEN", "LATCH", "UNOPTFLAT", "IMPLICIT", "PINMISSING")
@@ -36,7 +36,7 @@ _OVERRUN = "whether a write leaves the range of its array could not be confirmed
 
 
 def measure(batch: Sequence[Examined], proven: Collection[str], limits: Limits) -> Measured:
-    """Sweep every operand pair of several designs; see `rtlgrad.cosim.sweep.sweep`."""
+    """Sweep every operand pair of several designs; see `rtlgrad.cosim.simulation.sweep.sweep`."""
     return attempt(
         [(item.design, item.report) for item in batch],
         proven=proven,

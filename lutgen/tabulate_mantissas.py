@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..cosim.batches import MAX_DESIGNS
 from ..cosim.float_format import FloatPart
 from ..cosim.gates.evaluate import prove_equal
-from ..cosim.netlist_cost import conclude as finished
+from ..cosim.simulation.batches import MAX_DESIGNS
+from ..cosim.synthesis.netlist_cost import conclude as finished
 from . import decomposition
 from .decomposition import decompose
 from .float_metrics import float_metrics, table_rounding
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from ..cosim.cost import CellLibrary
     from ..cosim.design import Design
-    from ..cosim.pairs import Simulated
-    from ..cosim.sweep import Swept
-    from ..cosim.synthesis import Synthesis
+    from ..cosim.simulation.pairs import Simulated
+    from ..cosim.simulation.sweep import Swept
+    from ..cosim.synthesis.synthesize import Synthesis
     from .decomposition import Decomposition
     from .work import Examined, Limits, Measured
 

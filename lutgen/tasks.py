@@ -17,8 +17,8 @@ from ..core.errors import MissingToolError, ToolFailedError
 from ..core.files import cache_folder, sha256_bytes, sha256_file, write_atomic
 from ..cosim.cost import SHIPPED_LIBRARY, CellLibrary
 from ..cosim.design import bind_design
-from ..cosim.lint import LINT_LIMIT_S, lint
-from ..cosim.synthesis import SYNTHESIS_LIMIT_S, synthesize
+from ..cosim.simulation.lint import LINT_LIMIT_S, lint
+from ..cosim.synthesis.synthesize import SYNTHESIS_LIMIT_S, synthesize
 from .freshness import work_key
 from .kinds import kind_of
 from .work import Examined
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ..cosim.design import DesignReference
-    from ..cosim.sources import Sources
-    from ..cosim.synthesis import Synthesis
+    from ..cosim.reading.sources import Sources
+    from ..cosim.synthesis.synthesize import Synthesis
     from .record import AnyCharacterization
     from .work import Limits, Measured
 
@@ -95,7 +95,7 @@ def examine(
 
 
 def synthesize_for(design: Any, sent: SentLibrary, *, last: bool) -> Synthesis | None:
-    """Synthesize a design; see `rtlgrad.cosim.synthesis.synthesize`.
+    """Synthesize a design; see `rtlgrad.cosim.synthesis.synthesize.synthesize`.
 
     Returns:
         What was found, or None if this was not the last attempt and its time was not enough.

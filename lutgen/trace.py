@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import RtlgradError
 from ..core.files import sha256_bytes, sha256_file
 from ..cosim.design import pick_design, references, variant
-from ..cosim.lanes import testbench_hash
-from ..cosim.tools import table_tool_versions
+from ..cosim.programs.scratch import scratch_folder
+from ..cosim.programs.tools import table_tool_versions
+from ..cosim.simulation.lanes import testbench_hash
 from .characterize import Settings, characterize
 from .findings import Finding, Verdict, compared, unknown
 from .store import load, stored_names
@@ -88,8 +88,8 @@ def resimulate(made: AnyCharacterization, rtl: Path) -> Finding:
         return unknown(what, "its source is not at hand", made.id)
     try:
         reference = _reference(made, path)
-        with tempfile.TemporaryDirectory(prefix="rtlgrad-trace-") as scratch:
-            (outcome,) = characterize([reference], Settings(Path(scratch), force=True))
+        with scratch_folder("trace") as scratch:
+            (outcome,) = characterize([reference], Settings(scratch, force=True))
     except RtlgradError as error:
         return unknown(what, str(error), made.id)
     if outcome.characterization is None:

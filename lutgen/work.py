@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..cosim.cost import CellLibrary
     from ..cosim.design import Design
-    from ..cosim.lint import LintReport
-    from ..cosim.synthesis import Synthesis
+    from ..cosim.simulation.lint import LintReport
+    from ..cosim.synthesis.synthesize import Synthesis
     from .record import AnyCharacterization
 
 
@@ -71,7 +71,7 @@ class Kind:
         conclude: makes the characterization of one design.
         max_designs: how many designs may share a batch.
         weight: operand pairs that a design adds to its model; a batch holds at most
-            `rtlgrad.cosim.batches.MAX_PRODUCTS`, or one design.
+            `rtlgrad.cosim.simulation.batches.MAX_PRODUCTS`, or one design.
     """
 
     name: str

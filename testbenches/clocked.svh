@@ -1,5 +1,5 @@
   // One clocked design, and the tasks that drive it. Part of the templates sweep_clocked.sv and
-  // live_clocked.sv; cosim/lanes.py fills in the dollar-marked names.
+  // live_clocked.sv; cosim/simulation/lanes.py fills in the dollar-marked names.
   //
   // A clock cycle takes three microseconds. Operands and controls change right after the outputs
   // were read, one microsecond before the inactive edge and two before the active one, so that

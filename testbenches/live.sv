@@ -7,7 +7,7 @@
 // for a list of pairs that is known from the start. A count of 0, or the end of the requests, ends
 // it.
 //
-// This is a template: cosim/live.py fills in the dollar-marked names.
+// This is a template: cosim/simulation/live.py fills in the dollar-marked names.
 `timescale 1us / 1ps
 module rtlgrad_live;
   logic [$width_a-1:0] a;

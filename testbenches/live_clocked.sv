@@ -4,7 +4,7 @@
 // the design answers to +rtlgrad_trace_0. With +rtlgrad_descending operations get more time, as
 // in sweep_clocked.sv.
 //
-// This is a template: cosim/live.py fills in the dollar-marked names.
+// This is a template: cosim/simulation/live.py fills in the dollar-marked names.
 `timescale 1us / 1ps
 module rtlgrad_live;
 $clocked

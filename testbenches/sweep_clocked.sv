@@ -13,7 +13,7 @@
 // With +rtlgrad_part=P, and N in +rtlgrad_parts_$index, only rows P, P + N, P + 2N, ... in the order
 // of the sweep are visited.
 //
-// This is a template: cosim/lanes.py fills in the dollar-marked names.
+// This is a template: cosim/simulation/lanes.py fills in the dollar-marked names.
 `timescale 1us / 1ps
 module rtlgrad_lane_$index;
   localparam Rows = 1 << $width_a;

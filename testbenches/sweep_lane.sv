@@ -7,7 +7,7 @@
 // A combinational circuit answers the same in either; one that keeps state (a latch, an
 // incomplete sensitivity list) does not, which is how the host finds it out.
 //
-// This is a template: cosim/lanes.py fills in the dollar-marked names.
+// This is a template: cosim/simulation/lanes.py fills in the dollar-marked names.
 `timescale 1us / 1ps
 module rtlgrad_lane_$index;
   localparam Rows = 1 << $width_a;

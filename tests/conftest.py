@@ -65,7 +65,7 @@ def put(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def fresh_tools() -> Iterator[None]:
     """Forget which tools were found, before and after a test that moves them."""
-    from rtlgrad.cosim.tools import find_verilator, table_tool_versions
+    from rtlgrad.cosim.programs.tools import find_verilator, table_tool_versions
 
     def forget() -> None:
         find_verilator.cache_clear()

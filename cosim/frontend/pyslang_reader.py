@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InterfaceError
-from ..tools import missing_package
+from ..programs.tools import missing_package
 from .declaration import CannotReadError, ModuleDeclaration, PortDeclaration
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InterfaceError, RtlgradError
 from ...core.files import cache_folder, write_atomic
-from ..sources import LINE_MARKER
-from ..tools import missing_package, package_version
+from ..programs.tools import missing_package, package_version
+from ..reading.sources import LINE_MARKER
 from .constants import evaluate
 from .declaration import CannotReadError, ModuleDeclaration, PortDeclaration
 

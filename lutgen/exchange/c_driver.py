@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import ConfigError, MissingToolError, SimulationError, TimeLimitError
-from ...cosim.process import run
-from ...cosim.scratch import scratch_folder
+from ...cosim.programs.process import run
+from ...cosim.programs.scratch import scratch_folder
 from .operands import Operands, Order
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ...cosim.process import Completed
+    from ...cosim.programs.process import Completed
     from .c_prototype import Function
 
 _COMPILER_LIMIT_S = 60.0

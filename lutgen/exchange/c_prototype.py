@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import ConfigError
 from ...core.names import unknown_name
-from ...cosim.binding import OPERAND_NAMES
+from ...cosim.reading.binding import OPERAND_NAMES
 from .operands import Order
 from .source_text import without_comments, without_directives
 

@@ -18,7 +18,7 @@ from ...core.files import canonical_json, sha256_bytes
 from ...cosim.cost import Cost
 from ...cosim.float_format import FloatFormat, FloatPart
 from ...cosim.interface import Interface, OrderRule, Port, SignRule
-from ...cosim.tools import package_version
+from ...cosim.programs.tools import package_version
 from ..float_metrics import float_metrics, table_rounding
 from ..metrics import error_metrics
 from ..record import (

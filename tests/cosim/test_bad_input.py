@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rtlgrad.core.errors import RtlgradError
 from rtlgrad.cosim.design import references
-from rtlgrad.cosim.lint import may_float
+from rtlgrad.cosim.simulation.lint import may_float
 from rtlgrad.lutgen.characterize import Settings, characterize
 from rtlgrad.lutgen.store import stored_names
 from rtlgrad.lutgen.table import code_values

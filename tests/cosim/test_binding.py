@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rtlgrad.cosim.binding import OPERAND_NAMES, bind
 from rtlgrad.cosim.frontend.declaration import ModuleDeclaration, PortDeclaration
 from rtlgrad.cosim.frontend.read import ReadModule
 from rtlgrad.cosim.interface import Interface, OrderRule, Port, SignRule
-from rtlgrad.cosim.sidecar import Sidecar
+from rtlgrad.cosim.reading.binding import OPERAND_NAMES, bind
+from rtlgrad.cosim.reading.sidecar import Sidecar
 
 KEYWORD, NAME, PLAIN = SignRule.KEYWORD, SignRule.NAME, SignRule.UNSIGNED
 

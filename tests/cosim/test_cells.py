@@ -22,7 +22,7 @@ from rtlgrad.cosim.cells.write_liberty import (
 from rtlgrad.cosim.cells.write_registers import REGISTERS, read_registers
 from rtlgrad.cosim.cost import SHIPPED_LIBRARY, cell_library
 from rtlgrad.cosim.design import read_design, references
-from rtlgrad.cosim.synthesis import synthesize
+from rtlgrad.cosim.synthesis.synthesize import synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

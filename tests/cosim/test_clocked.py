@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import MODELS
 from rtlgrad.core.errors import RtlgradError, SidecarError, SimulationError
+from rtlgrad.cosim.clocked.latency import POOL, SEED, measure
+from rtlgrad.cosim.clocked.pipeline_delay import MAX_DELAY, Delay, Stream, pipeline_delay
+from rtlgrad.cosim.clocked.probing import Trace, operand_pool, read_trace
 from rtlgrad.cosim.design import pick_design, read_design, references
 from rtlgrad.cosim.interface import ClockStyle, Latency
-from rtlgrad.cosim.latency import POOL, SEED, measure
-from rtlgrad.cosim.lint import lint
-from rtlgrad.cosim.live import LiveMultiplier
-from rtlgrad.cosim.pipeline_delay import MAX_DELAY, Delay, Stream, pipeline_delay
-from rtlgrad.cosim.probing import Trace, operand_pool, read_trace
-from rtlgrad.cosim.simulator import Simulator
-from rtlgrad.cosim.sweep import Swept, sweep
+from rtlgrad.cosim.simulation.lint import lint
+from rtlgrad.cosim.simulation.live import LiveMultiplier
+from rtlgrad.cosim.simulation.simulator import Simulator
+from rtlgrad.cosim.simulation.sweep import Swept, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pytest
 from clocked_designs import GOOD, write
 from rtlgrad.cosim.cost import cell_library
 from rtlgrad.cosim.design import read_design, references
-from rtlgrad.cosim.synthesis import conclude, synthesize
+from rtlgrad.cosim.synthesis.synthesize import conclude, synthesize
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rtlgrad.core.errors import InterfaceError, SidecarError, UnknownNameError
-from rtlgrad.cosim.binding import bind
 from rtlgrad.cosim.frontend.declaration import ModuleDeclaration, PortDeclaration
 from rtlgrad.cosim.frontend.read import ReadModule
 from rtlgrad.cosim.interface import Clocking, ClockStyle, ControlInput
-from rtlgrad.cosim.sidecar import Sidecar, read_sidecar
-from rtlgrad.cosim.sidecar_clock import read_clock_table
+from rtlgrad.cosim.reading.binding import bind
+from rtlgrad.cosim.reading.sidecar import Sidecar, read_sidecar
+from rtlgrad.cosim.reading.sidecar_clock import read_clock_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from rtlgrad.cosim.frontend.declaration import CannotReadError
 from rtlgrad.cosim.frontend.pyslang_reader import PyslangUnit
 from rtlgrad.cosim.frontend.pyverilog_reader import PyverilogUnit
 from rtlgrad.cosim.frontend.read import choose_top, read_module
-from rtlgrad.cosim.sources import read_sources
+from rtlgrad.cosim.reading.sources import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtlgrad.core.errors import VerilogError
-from rtlgrad.cosim.lexer import KEYWORDS, defined_modules, global_names, tokens
-from rtlgrad.cosim.process import run
-from rtlgrad.cosim.reader import read_in_child
-from rtlgrad.cosim.renaming import renamed
-from rtlgrad.cosim.scratch import remove_abandoned, scratch_folder
+from rtlgrad.cosim.programs.process import run
+from rtlgrad.cosim.programs.scratch import remove_abandoned, scratch_folder
+from rtlgrad.cosim.reading.lexer import KEYWORDS, defined_modules, global_names, tokens
+from rtlgrad.cosim.reading.reader import read_in_child
+from rtlgrad.cosim.simulation.renaming import renamed
 
 HEAD = "module m(input [3:0] A, input [3:0] B, output [7:0] O);\n"
 
 # A program that tells its number, and has a child that ignores all that can be ignored.
 STUBBORN = "import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 PARENT = (
-    "import sys\nfrom rtlgrad.cosim.process import run\n"
+    "import sys\nfrom rtlgrad.cosim.programs.process import run\n"
     "run([sys.executable, '-c', sys.argv[1], sys.argv[2]], limit_s=600)\n"
 )
 
@@ -75,7 +75,7 @@ def test_scratch_folders_of_the_dead_are_removed_and_those_of_the_living_are_not
 ) -> None:
     script = (
         "import os, signal, sys, tempfile\ntempfile.tempdir = sys.argv[1]\n"
-        "from rtlgrad.cosim.scratch import scratch_folder\n"
+        "from rtlgrad.cosim.programs.scratch import scratch_folder\n"
         "with scratch_folder('x') as folder:\n"
         "    (folder / 'file').write_text('')\n"
         "    print('ready', flush=True)\n    sys.stdin.read()\n"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from reference import MODELS
 from rtlgrad.core.errors import ConfigError, SimulationError
-from rtlgrad.cosim import process
 from rtlgrad.cosim.design import pick_design, read_design, references
-from rtlgrad.cosim.live import BATCH, LiveMultiplier
+from rtlgrad.cosim.programs import process
+from rtlgrad.cosim.simulation.live import BATCH, LiveMultiplier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

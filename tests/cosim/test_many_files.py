@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from rtlgrad.core.errors import DesignError, RtlgradError, SidecarError, VerilogError
-from rtlgrad.cosim.batches import plan
 from rtlgrad.cosim.design import read_design, references, verilog_files
-from rtlgrad.cosim.lint import lint
-from rtlgrad.cosim.simulator import Simulator
-from rtlgrad.cosim.sweep import sweep
+from rtlgrad.cosim.simulation.batches import plan
+from rtlgrad.cosim.simulation.lint import lint
+from rtlgrad.cosim.simulation.simulator import Simulator
+from rtlgrad.cosim.simulation.sweep import sweep
 from rtlgrad.lutgen.characterize import Outcome, Settings, characterize
 from rtlgrad.lutgen.record import Characterization
 from rtlgrad.lutgen.table import code_values

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from rtlgrad.cosim import process
-from rtlgrad.cosim.process import kill_all, run, worker_pool
+from rtlgrad.cosim.programs import process
+from rtlgrad.cosim.programs.process import kill_all, run, worker_pool
 
 PYTHON = Path(sys.executable)
 

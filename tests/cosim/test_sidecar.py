@@ -6,7 +6,7 @@ import pytest
 from rtlgrad.core.errors import DesignError, SidecarError, UnknownNameError
 from rtlgrad.core.files import sha256_bytes
 from rtlgrad.cosim.design import check_unique, pick_design, references
-from rtlgrad.cosim.sidecar import Sidecar, read_sidecar
+from rtlgrad.cosim.reading.sidecar import Sidecar, read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rtlgrad.cosim.simulator import Simulator, build
+from rtlgrad.cosim.simulation.simulator import Simulator, build
 
 if TYPE_CHECKING:
     from pathlib import Path

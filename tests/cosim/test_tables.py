@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from reference import MODELS
 from rtlgrad.cosim.design import read_design
-from rtlgrad.cosim.lint import LintReport
-from rtlgrad.cosim.simulator import Simulator
-from rtlgrad.cosim.sweep import Swept, sweep
+from rtlgrad.cosim.simulation.lint import LintReport
+from rtlgrad.cosim.simulation.simulator import Simulator
+from rtlgrad.cosim.simulation.sweep import Swept, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rtlgrad.core.errors import MissingToolError
-from rtlgrad.cosim import tools
 from rtlgrad.cosim.design import references
-from rtlgrad.cosim.simulator import Simulator, require_simulator
+from rtlgrad.cosim.programs import tools
+from rtlgrad.cosim.simulation.simulator import Simulator, require_simulator
 from rtlgrad.lutgen.characterize import Settings, characterize
 
 if TYPE_CHECKING:

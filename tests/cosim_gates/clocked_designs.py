@@ -17,8 +17,8 @@ from rtlgrad.cosim.interface import (
     Port,
     SignRule,
 )
-from rtlgrad.cosim.sidecar import Sidecar
-from rtlgrad.cosim.sources import read_sources
+from rtlgrad.cosim.reading.sidecar import Sidecar
+from rtlgrad.cosim.reading.sources import read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from rtlgrad.cosim.gates.adders import full_adder, full_adder_commands, full_add
 from rtlgrad.cosim.gates.liberty import read_library
 from rtlgrad.cosim.gates.netlist import read_netlist
 from rtlgrad.cosim.interface import Interface, OrderRule, Port, SignRule
-from rtlgrad.cosim.mapping import SCRIPTS
+from rtlgrad.cosim.synthesis.mapping import SCRIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

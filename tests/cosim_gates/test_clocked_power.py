@@ -14,7 +14,7 @@ from rtlgrad.cosim.gates.activity import count_toggles
 from rtlgrad.cosim.gates.power import estimate_power
 from rtlgrad.cosim.gates.sequential_activity import count_clocked_toggles
 from rtlgrad.cosim.gates.stimulus import recorded_stimulus, uniform_stimulus
-from rtlgrad.cosim.synthesis import synthesize
+from rtlgrad.cosim.synthesis.synthesize import synthesize
 
 from .clocked_designs import ALL, CORE, DEEP, HANDSHAKE, PIPE, SERIAL
 

@@ -17,8 +17,8 @@ from rtlgrad.cosim.gates.sequential_codes import sequential_codes, sequential_wo
 from rtlgrad.cosim.gates.stimulus import recorded_stimulus
 from rtlgrad.cosim.gates.timing import analyse_timing
 from rtlgrad.cosim.interface import Clocking, ClockStyle, Latency
-from rtlgrad.cosim.netlist_cost import POWER_FIGURES
-from rtlgrad.cosim.synthesis import conclude, synthesize
+from rtlgrad.cosim.synthesis.netlist_cost import POWER_FIGURES
+from rtlgrad.cosim.synthesis.synthesize import conclude, synthesize
 
 from .clocked_designs import ALL, CLOCK, CORE, DEEP, PIPE, RESET, Clocked, core_table, pipelined
 from .conftest import DATA
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rtlgrad.cosim.gates.netlist import Netlist
-    from rtlgrad.cosim.synthesis import Synthesis
+    from rtlgrad.cosim.synthesis.synthesize import Synthesis
 
 FLIP_FLOPS = {cell.name: cell for cell in read_registers()}
 SETUP_PS = 131.25

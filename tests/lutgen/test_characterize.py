@@ -13,7 +13,7 @@ import pytest
 from rtlgrad.core.errors import ConfigError, DesignError, SimulationError
 from rtlgrad.cosim.cost import SHIPPED_LIBRARY, cell_library
 from rtlgrad.cosim.design import references
-from rtlgrad.cosim.sweep import Swept
+from rtlgrad.cosim.simulation.sweep import Swept
 from rtlgrad.lutgen import characterize as pipeline
 from rtlgrad.lutgen import freshness, schedule, tabulate, tasks
 from rtlgrad.lutgen.characterize import Outcome, Settings, characterize
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rtlgrad.cosim.cost import CellLibrary
     from rtlgrad.cosim.design import Design
-    from rtlgrad.cosim.synthesis import Synthesis
+    from rtlgrad.cosim.synthesis.synthesize import Synthesis
 
 TEXT = (
     '`include "step.vh"\n'
@@ -284,7 +284,7 @@ def test_an_interruption_does_not_wait_for_tools(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(design: Design, _library: object, **_options: object) -> object:
-        from rtlgrad.cosim.process import run
+        from rtlgrad.cosim.programs.process import run
 
         return run(["sleep", "600"], limit_s=600)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rtlgrad.cosim.design import references
-from rtlgrad.cosim.scratch import remove_abandoned
+from rtlgrad.cosim.programs.scratch import remove_abandoned
 from rtlgrad.lutgen.characterize import Settings, characterize
 from rtlgrad.lutgen.store import load, stored_names
 

@@ -9,7 +9,7 @@ import pytest
 from reference.segments import drum_operand
 from rtlgrad.core.errors import DesignError, RecordError, RtlgradError, UnknownOutputError
 from rtlgrad.cosim.design import read_design, references
-from rtlgrad.cosim.live import LiveMultiplier
+from rtlgrad.cosim.simulation.live import LiveMultiplier
 from rtlgrad.lutgen.characterize import Settings, characterize
 from rtlgrad.lutgen.record import RecordKind, SampledCharacterization
 from rtlgrad.lutgen.rounding import Rounding

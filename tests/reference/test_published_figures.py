@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -185,11 +186,12 @@ def test_some_designs_do_not_commute(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_fits_its_output_port(name: str) -> None:
-    width = int(name[3])
+    _, width_text, sign = re.split(r"^mul(\d+)([us])", name)[:3]
+    width = int(width_text)
     table = MODELS[name]()
     assert table.shape == (2**width, 2**width)
     assert table.dtype == np.int64
     half = 2 ** (2 * width - 1)
-    low, high = (-half, half - 1) if name[4] == "s" else (0, 2 * half - 1)
+    low, high = (-half, half - 1) if sign == "s" else (0, 2 * half - 1)
     assert low <= table.min()
     assert table.max() <= high

@@ -1,0 +1,1 @@
+"""Clocked multipliers in simulation: their latency, measured, and what is refused."""

@@ -1,0 +1,1 @@
+"""Outside programs: where they are, how they run within limits, and scratch folders for them."""

@@ -1,0 +1,1 @@
+"""From designs to output codes: models of many designs, sweeps, pairs, live co-simulation."""

@@ -1,0 +1,1 @@
+"""From a design to mapped cells: structure, choice of a mapping, cost."""
