@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn import functional
 
 from ..core.errors import ConfigError
-from .matmul import ApproxProjection
-from .table_layer import reborn
+from .multiplying import reborn
+from .parts import projection_by
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..lutgen.table import ProductTable
+    from .multipliers import MultiplierTable
 
 
 class ApproxRecurrent(nn.RNNBase):
@@ -29,18 +29,21 @@ class ApproxRecurrent(nn.RNNBase):
     _exact: type[nn.RNNBase]
 
     @classmethod
-    def from_exact(cls, layer: nn.RNNBase, table: ProductTable, **options: Any) -> Any:
+    def from_exact(cls, layer: nn.RNNBase, table: MultiplierTable, **options: Any) -> Any:
         """Return a layer that shares the parameters and hooks of an exact one.
 
         ``products`` holds a layer with a table for each weight: ``ih_l0`` for ``weight_ih_l0``.
+
+        Args:
+            layer: torch's own.
+            table: the multiplier, of either kind.
+            **options: the attributes of `LayerOptions` or `MantissaOptions`, by the kind of table.
         """
         new = reborn(layer, cls)
         weights = [name for name, _ in layer.named_parameters() if name.startswith("weight_")]
         new.products = nn.ModuleDict(
             {
-                name.removeprefix("weight_"): ApproxProjection(
-                    table, getattr(layer, name), **options
-                )
+                name.removeprefix("weight_"): projection_by(table, getattr(layer, name), **options)
                 for name in weights
             }
         )

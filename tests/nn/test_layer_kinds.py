@@ -15,7 +15,7 @@ from rtlgrad.lutgen import ProductTable, exact_table
 from rtlgrad.lutgen.table import code_values
 from rtlgrad.nn import approximate, calibrate, restore, table_ids
 from rtlgrad.nn.attention import approx_attention
-from rtlgrad.nn.conv_layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
+from rtlgrad.nn.layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
 from rtlgrad.nn.matmul import ApproxMatmul
 from torch import nn
 from torch.nn import functional

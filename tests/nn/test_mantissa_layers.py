@@ -17,13 +17,8 @@ from rtlgrad.core.errors import ConfigError, UnknownNameError
 from rtlgrad.lutgen import exact_table
 from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.nn import approximate, calibrate, restore, table_ids
-from rtlgrad.nn.mantissa_layers import (
-    EVERY_PRODUCT,
-    MantissaConv2d,
-    MantissaLinear,
-    MantissaMatmul,
-    parse_products,
-)
+from rtlgrad.nn.mantissa_layers import MantissaConv2d, MantissaLinear, MantissaMatmul
+from rtlgrad.nn.mantissa_options import EVERY_PRODUCT, parse_products
 from rtlgrad.nn.matmul_sites import approximate_matmuls
 from torch import nn
 from torch.nn import functional
@@ -236,7 +231,7 @@ class Net(nn.Module):
         torch.manual_seed(0)
         self.conv = nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular")
         self.deep = nn.Conv2d(4, 4, 3, groups=2, stride=2)
-        self.line = nn.Conv1d(4, 4, 1)
+        self.line = nn.ConvTranspose1d(4, 4, 1)
         self.fc = nn.Linear(16, 3)
 
     def forward(self, x):
@@ -265,7 +260,7 @@ def test_conversion_says_what_it_did_and_keeps_the_state():
     ]
     assert {e.names: e.reason for e in done.exact} == {
         ("conv",): "a rule leaves it exact",
-        ("line",): "Conv1d has no counterpart with a mantissa table",
+        ("line",): "ConvTranspose1d has no approximate counterpart",
     }
     assert "mant7_mbm" in str(done)
     assert table_ids(model) == {"deep": MBM.id, "fc": MBM.id}
