@@ -43,6 +43,7 @@ from .options import QUANTIZERS, LayerOptions
 from .quantize import AffineParams, OperandFormat, Quantized
 from .range_finding import calibrate
 from .recurrent import ApproxGRU, ApproxLSTM, ApproxRNN
+from .recurrent_cells import ApproxGRUCell, ApproxLSTMCell, ApproxRNNCell
 from .statistics import record_operands
 
 __all__ = [
@@ -56,11 +57,14 @@ __all__ = [
     "ApproxConv3d",
     "ApproxConvTranspose2d",
     "ApproxGRU",
+    "ApproxGRUCell",
     "ApproxLSTM",
+    "ApproxLSTMCell",
     "ApproxLinear",
     "ApproxMatmul",
     "ApproxMultiheadAttention",
     "ApproxRNN",
+    "ApproxRNNCell",
     "Availability",
     "ChangedLayer",
     "Conv2dGeometry",

@@ -17,6 +17,7 @@ from .layers import (
 )
 from .mantissa_layers import MANTISSA_OF, MantissaLayer
 from .recurrent import ApproxGRU, ApproxLSTM, ApproxRecurrent, ApproxRNN
+from .recurrent_cells import ApproxCell, ApproxGRUCell, ApproxLSTMCell, ApproxRNNCell
 from .table_layer import TableLayer
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..lutgen.table import ProductTable
 
 ApproxLayer: TypeAlias = TableLayer | MantissaLayer
-COMPOSITES = (ApproxMultiheadAttention, ApproxRecurrent)
+COMPOSITES = (ApproxMultiheadAttention, ApproxRecurrent, ApproxCell)
 """Approximate layers made of several layers with a table."""
 
 APPROX_OF: Mapping[type[nn.Module], Any] = {
@@ -35,10 +36,13 @@ APPROX_OF: Mapping[type[nn.Module], Any] = {
     nn.Conv3d: ApproxConv3d,
     nn.ConvTranspose2d: ApproxConvTranspose2d,
     nn.GRU: ApproxGRU,
+    nn.GRUCell: ApproxGRUCell,
     nn.LSTM: ApproxLSTM,
+    nn.LSTMCell: ApproxLSTMCell,
     nn.Linear: ApproxLinear,
     nn.MultiheadAttention: ApproxMultiheadAttention,
     nn.RNN: ApproxRNN,
+    nn.RNNCell: ApproxRNNCell,
 }
 """The approximate layer of each exact type that has one; composites take tables of either kind."""
 
