@@ -10,25 +10,23 @@ from torch import nn
 from torch.nn import functional
 
 from ..core.errors import ConfigError
-from .layers import ApproxLinear
-from .matmul import ApproxMatmul, ApproxProjection
-from .table_layer import reborn
+from .multiplying import reborn
+from .parts import linear_by, matmul_by, projection_by
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from torch import Tensor
 
-    from ..lutgen.table import ProductTable
-    from .options import OptionArguments
+    from .mantissa_layers import MantissaMatmul, MantissaProjection
+    from .matmul import ApproxMatmul, ApproxProjection
+    from .multipliers import MultiplierTable
 
 
 def approx_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    scores: ApproxMatmul,
-    mixture: ApproxMatmul,
+    scores: ApproxMatmul | MantissaMatmul,
+    mixture: ApproxMatmul | MantissaMatmul,
     *,
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
@@ -80,20 +78,25 @@ class ApproxMultiheadAttention(nn.MultiheadAttention):
 
     Its parts are layers with a table of their own: ``query``, ``key`` and ``value`` project by
     the parameters that torch's module keeps, ``scores`` and ``mixture`` multiply two inputs, and
-    ``out_proj`` is an `ApproxLinear`. Parameters keep their names.
+    ``out_proj`` is a linear layer with a table. Parameters keep their names.
     """
 
-    query: ApproxProjection
-    key: ApproxProjection
-    value: ApproxProjection
-    scores: ApproxMatmul
-    mixture: ApproxMatmul
+    query: ApproxProjection | MantissaProjection
+    key: ApproxProjection | MantissaProjection
+    value: ApproxProjection | MantissaProjection
+    scores: ApproxMatmul | MantissaMatmul
+    mixture: ApproxMatmul | MantissaMatmul
 
     @classmethod
     def from_exact(
-        cls, layer: nn.MultiheadAttention, table: ProductTable, **options: Unpack[OptionArguments]
+        cls, layer: nn.MultiheadAttention, table: MultiplierTable, **options: Any
     ) -> Self:
         """Return a layer that shares the parameters and hooks of an exact one.
+
+        Args:
+            layer: torch's own.
+            table: the multiplier, of either kind.
+            **options: the attributes of `LayerOptions` or `MantissaOptions`, by the kind of table.
 
         Raises:
             ConfigError: bias_k, bias_v or add_zero_attn are used, which are not supported.
@@ -107,11 +110,11 @@ class ApproxMultiheadAttention(nn.MultiheadAttention):
         new = reborn(layer, cls)
         like = layer.out_proj.weight
         for name in ("query", "key", "value"):
-            setattr(new, name, ApproxProjection(table, like, **options))
+            setattr(new, name, projection_by(table, like, **options))
         for name in ("scores", "mixture"):
-            setattr(new, name, ApproxMatmul(table, device=like.device, **options))
+            setattr(new, name, matmul_by(table, like.device, **options))
         plain: Any = reborn(layer.out_proj, nn.Linear)
-        new.out_proj = ApproxLinear.from_exact(plain, table, **options)  # type: ignore[assignment]
+        new.out_proj = linear_by(table, plain, **options)  # type: ignore[assignment]
         # torch.nn.TransformerEncoderLayer then calls its parts, instead of handing their weights
         # to one fused kernel.
         new._qkv_same_embed_dim = False

@@ -14,9 +14,10 @@ import torch
 
 from ..core.errors import ConfigError
 from ..lutgen.table import ProductTable, code_values
-from .convert import approx_layers, run_on_batches
 from .folding import ensure_bias
-from .layers import WeightedLayer
+from .kinds import approx_layers
+from .range_finding import run_on_batches
+from .table_layer import WeightedLayer
 from .tables import load_table
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class _Shift:
     def mean(self) -> Tensor:
         return (torch.as_tensor(self.total) / self.count).to(torch.float32)
 
-    def __call__(self, layer: WeightedLayer, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    def __call__(
+        self, layer: WeightedLayer[Any], inputs: tuple[Any, ...], output: Tensor
+    ) -> Tensor:
         table, options = layer.table, layer.options
         exact = _exact_products(table)
         layer._hold(load_table(exact))
@@ -109,7 +112,7 @@ class _Shift:
         return corrected
 
 
-def _channel_axis(layer: WeightedLayer, output: Tensor) -> int:
+def _channel_axis(layer: WeightedLayer[Any], output: Tensor) -> int:
     return output.ndim - (layer.weight.ndim - 1)
 
 

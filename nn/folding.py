@@ -17,8 +17,7 @@ from torch import fx, nn
 
 from ..core.errors import ConfigError
 from .learned import WeightQuantizer
-from .mantissa_layers import MantissaLayer
-from .table_layer import TableLayer
+from .multiplying import MultiplyingLayer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +32,7 @@ class _Tracer(fx.Tracer):
     """Takes layers with a table as they are, as torch's own layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, TableLayer | MantissaLayer) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        return isinstance(m, MultiplyingLayer) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold_batch_norms(

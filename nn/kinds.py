@@ -8,20 +8,26 @@ from torch import nn
 
 from .activation import ActivationQuantizer
 from .attention import ApproxMultiheadAttention
-from .conv_layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
-from .layers import ApproxConv2d, ApproxLinear
+from .layers import (
+    ApproxConv1d,
+    ApproxConv2d,
+    ApproxConv3d,
+    ApproxConvTranspose2d,
+    ApproxLinear,
+)
 from .mantissa_layers import MANTISSA_OF, MantissaLayer
 from .recurrent import ApproxGRU, ApproxLSTM, ApproxRecurrent, ApproxRNN
+from .recurrent_cells import ApproxCell, ApproxGRUCell, ApproxLSTMCell, ApproxRNNCell
 from .table_layer import TableLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..lutgen.mantissa import MantissaTable
     from ..lutgen.table import ProductTable
 
 ApproxLayer: TypeAlias = TableLayer | MantissaLayer
-COMPOSITES = (ApproxMultiheadAttention, ApproxRecurrent)
+COMPOSITES = (ApproxMultiheadAttention, ApproxRecurrent, ApproxCell)
 """Approximate layers made of several layers with a table."""
 
 APPROX_OF: Mapping[type[nn.Module], Any] = {
@@ -30,12 +36,15 @@ APPROX_OF: Mapping[type[nn.Module], Any] = {
     nn.Conv3d: ApproxConv3d,
     nn.ConvTranspose2d: ApproxConvTranspose2d,
     nn.GRU: ApproxGRU,
+    nn.GRUCell: ApproxGRUCell,
     nn.LSTM: ApproxLSTM,
+    nn.LSTMCell: ApproxLSTMCell,
     nn.Linear: ApproxLinear,
     nn.MultiheadAttention: ApproxMultiheadAttention,
     nn.RNN: ApproxRNN,
+    nn.RNNCell: ApproxRNNCell,
 }
-"""The approximate layer of each exact type that has one."""
+"""The approximate layer of each exact type that has one; composites take tables of either kind."""
 
 
 def is_approximate(layer: nn.Module) -> bool:
@@ -81,15 +90,28 @@ def mantissa_layer(layer: nn.Module, table: MantissaTable, options: Mapping[str,
     """Return the layer with a mantissa table for an exact or approximate one.
 
     Args:
-        layer: for which `has_mantissa_layer` holds.
+        layer: of a type in `APPROX_OF`, or approximate already.
         table: the multiplier.
         options: the attributes of `MantissaOptions`.
+
+    Raises:
+        ConfigError: a layer of such a type that uses what its approximate kind does not have.
     """
     exact = exact_layer(layer)
-    new: nn.Module = MANTISSA_OF[type(exact)].from_exact(exact, table, **options)
+    kind = MANTISSA_OF.get(type(exact)) or APPROX_OF[type(exact)]
+    new: nn.Module = kind.from_exact(exact, table, **options)
     return new
 
 
-def has_mantissa_layer(layer: nn.Module) -> bool:
-    """Say whether a layer has a kind whose products go through a mantissa table."""
-    return type(exact_layer(layer)) in MANTISSA_OF
+def layers_with_table(model: nn.Module) -> Iterator[tuple[str, ApproxLayer]]:
+    """Yield the layers of a model that have a table of any kind, with their names, each once."""
+    for name, module in model.named_modules():
+        if isinstance(module, TableLayer | MantissaLayer):
+            yield name, module
+
+
+def approx_layers(model: nn.Module) -> Iterator[tuple[str, TableLayer]]:
+    """Yield the layers of a model whose products go through a table of integer products."""
+    for name, layer in layers_with_table(model):
+        if isinstance(layer, TableLayer):
+            yield name, layer

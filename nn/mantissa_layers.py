@@ -4,7 +4,8 @@ Every product of the forward pass, of the input's gradient and of the weight's g
 through the mantissa table (J. Gong et al., ApproxTrain, IEEE TCAD 2023); each of the three can be
 exact instead, torch's own in float32. What a product and a sum are stands in
 `rtlgrad.nn.engines.mantissa_types`; which operand is the row of the table, in
-`rtlgrad.nn.mantissa_ops`. Nothing is quantized and nothing is calibrated.
+`rtlgrad.nn.mantissa_ops`; which products a layer has, in `rtlgrad.nn.convolutions`. Nothing is
+quantized and nothing is calibrated.
 
 Inputs and weights are float32 or bfloat16. The latter is a part of the former, so it is only
 widened; sums and bias are float32, and the result is rounded to the weight's type.
@@ -12,89 +13,65 @@ widened; sums and bias are float32, and the result is rounded to the weight's ty
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ..core.errors import ConfigError
-from ..core.names import pick
-from .engines import check_engine_name
+from .convolutions import (
+    check_matmul,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose2d,
+    linear,
+    matmul,
+    transposed_by_output,
+    with_bias,
+)
 from .mantissa_ops import mantissa_conv2d, mantissa_linear
+from .mantissa_options import MantissaOptions, parse_products
 from .mantissa_tables import LoadedMantissas, load_mantissas
-from .table_layer import reborn
+from .multiplying import DropIn, E, MultiplyingLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
     from ..lutgen.mantissa import MantissaTable
-
-PRODUCTS: Mapping[str, str] = {
-    "forward": "input times weight",
-    "input-grad": "the output's gradient times weight, for the gradient of the input",
-    "weight-grad": "input times the output's gradient, for the gradient of the weight",
-}
-"""The three matrix products of training, by name."""
-EVERY_PRODUCT = ",".join(PRODUCTS)
+    from .op_arguments import Geometry
 
 
-def parse_products(text: str) -> tuple[bool, bool, bool]:
-    """Read which products are approximate: names of `PRODUCTS`, with commas between.
+class Numbers(NamedTuple):
+    """An operand that is nothing but float32 numbers."""
 
-    Returns:
-        Whether (forward, input's gradient, weight's gradient) is.
+    values: Tensor
 
-    Raises:
-        UnknownNameError: a name is none of these.
-        ConfigError: a name is there twice.
-    """
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        pick(PRODUCTS, name, kind="product of training")
-    if len(set(names)) != len(names):
-        raise ConfigError("products to approximate", got=repr(text), expected="each name once")
-    return "forward" in names, "input-grad" in names, "weight-grad" in names
+    def reshaped(
+        self,
+        change: Callable[[Tensor], Tensor],
+        scales: Callable[[Tensor], Tensor] | None = None,
+    ) -> Numbers:
+        """Return it rearranged; there are no scales."""
+        del scales
+        return Numbers(change(self.values))
 
 
-@dataclass(frozen=True, slots=True)
-class MantissaOptions:
-    """How a layer with a mantissa table computes.
-
-    Attributes:
-        engine: an engine's name, or "auto" for the fastest.
-        approximate: which products go through the table: names of `PRODUCTS`, with commas between.
-
-    Raises:
-        UnknownNameError: no such engine or product.
-        ConfigError: a product is named twice.
-    """
-
-    engine: str = "auto"
-    approximate: str = EVERY_PRODUCT
-
-    def __post_init__(self) -> None:
-        check_engine_name(self.engine)
-        parse_products(self.approximate)
-
-
-class MantissaLayer(nn.Module):
+class MantissaLayer(MultiplyingLayer):
     """A layer whose products go through a mantissa table.
 
     Its state is that of the exact layer: the table is no part of it.
     """
 
-    # The names of `TableLayer`, so that `reborn` leaves all of them behind.
+    options_kind: ClassVar[Any] = MantissaOptions
+
     _loaded: LoadedMantissas
-    _products: Tensor
     _options: MantissaOptions
 
-    def _equip(self, table: MantissaTable, options: MantissaOptions) -> None:
-        self._options = options
-        self._hold(load_mantissas(table))
+    def _load(self, table: MantissaTable) -> LoadedMantissas:
+        return load_mantissas(table)
 
     def _hold(self, loaded: LoadedMantissas) -> None:
         self._loaded = loaded
@@ -110,103 +87,78 @@ class MantissaLayer(nn.Module):
         """How the layer computes."""
         return self._options
 
-    @property
-    def engine(self) -> str:
-        """The engine's name as asked for, "auto" included."""
-        return self._options.engine
-
     def set_table(self, table: MantissaTable) -> None:
         """Take products from another table from now on, whatever its mantissas' width."""
         self._hold(load_mantissas(table))
 
-    def set_options(self, **changes: Any) -> None:
-        """Compute otherwise from now on.
-
-        Raises:
-            UnknownNameError, ConfigError: an option that makes no sense (see `MantissaOptions`).
-        """
-        self._options = replace(self._options, **changes)
-
-    def set_engine(self, engine: str) -> None:
-        """Compute on another engine from now on.
-
-        Raises:
-            UnknownNameError: no engine has this name.
-        """
-        self.set_options(engine=engine)
-
-    def extra_repr(self) -> str:
-        """Return torch's description, then the table and the options that are not the default."""
-        parts = [super().extra_repr(), f"table={self.table!r}", f"engine={self.engine!r}"]
-        if self._options.approximate != EVERY_PRODUCT:
-            parts.append(f"approximate={self._options.approximate!r}")
-        return ", ".join(part for part in parts if part)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {name: value for name, value in state.items() if name != "_products"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._hold(self._loaded)
-
-    def _linear(self, x: Tensor, w: Tensor) -> Tensor:
+    def _linear(self, x: Numbers, w: Numbers) -> Tensor:
         """Return ``x [M, K] @ w [O, K].T`` through the table, float32 [M, O]."""
         options = self._options
         products = list(parse_products(options.approximate))
-        y: Tensor = mantissa_linear(x, w, self._products, products, options.engine)
+        y: Tensor = mantissa_linear(x.values, w.values, self._products, products, options.engine)
         return y
 
-    def _conv2d(
-        self,
-        x: Tensor,
-        w: Tensor,
-        stride: Sequence[int],
-        padding: Sequence[int],
-        dilation: Sequence[int],
-        groups: int,
-    ) -> Tensor:
-        """Return the convolution of x [B, C, H, W] with w [O, C/groups, kh, kw], float32.
-
-        Padding is (top, bottom, left, right).
-        """
+    def _conv2d(self, x: Numbers, w: Numbers, geometry: Geometry) -> Tensor:
+        """Return the convolution of x [B, C, H, W] with w [O, C/groups, kh, kw], float32."""
         options = self._options
+        products = list(parse_products(options.approximate))
         y: Tensor = mantissa_conv2d(
-            *(x, w, self._products, list(parse_products(options.approximate))),
-            *(list(stride), list(padding), list(dilation), groups, options.engine),
+            *(x.values, w.values, self._products, products, *geometry, options.engine)
         )
         return y
 
 
-class MantissaConv2d(MantissaLayer, nn.Conv2d):
-    """`torch.nn.Conv2d` with every product taken from a mantissa table.
-
-    Taps outside the image are products of +0.0. Padding modes other than "zeros" pad the input.
+class MantissaWeightedLayer(MantissaLayer, DropIn[E]):
+    """A layer of torch with one input and one weight tensor, through a mantissa table.
 
     Args:
-        *args: as torch.nn.Conv2d.
+        *args: as the layer of torch.
         table: the multiplier.
-        **kwargs: as torch.nn.Conv2d, and the attributes of `MantissaOptions`.
+        **kwargs: as the layer of torch, and the attributes of `MantissaOptions`.
 
     Raises:
         UnknownNameError: no such engine or product.
     """
 
-    def __init__(self, *args: Any, table: MantissaTable, **kwargs: Any) -> None:
-        options, others = _split(kwargs)
-        super().__init__(*args, **others)
-        self._equip(table, options)
+    weight: Tensor
 
-    @classmethod
-    def from_exact(cls, layer: nn.Conv2d, table: MantissaTable, **options: str) -> Self:
-        """Return a layer that shares the parameters and hooks of an exact one."""
-        new = reborn(layer, cls)
-        new._equip(table, MantissaOptions(**options))
-        return new
+    def _by_output(self) -> Tensor:
+        """Return the weight [O, ...]."""
+        return self.weight
 
-    def to_exact(self) -> nn.Conv2d:
-        """Return a torch.nn.Conv2d that shares this layer's parameters and hooks."""
-        return reborn(self, nn.Conv2d)
+    def _input(self, x: Tensor) -> Tensor:
+        """Return an input in float32.
+
+        Raises:
+            ConfigError: it is neither float32 nor bfloat16.
+        """
+        return _widened(x, "input")
+
+    def _operands(self, x: Tensor) -> tuple[Numbers, Numbers]:
+        return Numbers(x), Numbers(_widened(self._by_output(), "weight"))
+
+
+class MantissaConv1d(MantissaWeightedLayer[nn.Conv1d], nn.Conv1d):
+    """`torch.nn.Conv1d` with every product taken from a mantissa table; see `MantissaConv2d`."""
+
+    _exact = nn.Conv1d
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name for it
+        """Convolve ``input`` [B, C, L] or [C, L], float32 or bfloat16.
+
+        Raises:
+            ConfigError: input or weight is of another type.
+        """
+        return conv1d(self, input)
+
+
+class MantissaConv2d(MantissaWeightedLayer[nn.Conv2d], nn.Conv2d):
+    """`torch.nn.Conv2d` with every product taken from a mantissa table.
+
+    Taps outside the image are products of +0.0. Padding modes other than "zeros" pad the input.
+    """
+
+    _exact = nn.Conv2d
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name for it
         """Convolve ``input`` [B, C, H, W] or [C, H, W], float32 or bfloat16.
@@ -214,48 +166,48 @@ class MantissaConv2d(MantissaLayer, nn.Conv2d):
         Raises:
             ConfigError: input or weight is of another type.
         """
-        x = _widened(input, "input")
-        x = x if input.ndim == 4 else x.unsqueeze(0)
-        left, right, top, bottom = self._reversed_padding_repeated_twice
-        padding = [top, bottom, left, right]
-        if self.padding_mode != "zeros":
-            x = functional.pad(x, (left, right, top, bottom), mode=self.padding_mode)
-            padding = [0, 0, 0, 0]
-        w = _widened(self.weight, "weight")
-        y = self._conv2d(x, w, self.stride, padding, self.dilation, self.groups)
-        if self.bias is not None:
-            y = y + self.bias.float().view(1, -1, 1, 1)
-        y = y.to(self.weight.dtype)
-        return y if input.ndim == 4 else y.squeeze(0)
+        return conv2d(self, input)
 
 
-class MantissaLinear(MantissaLayer, nn.Linear):
-    """`torch.nn.Linear` with every product taken from a mantissa table.
+class MantissaConv3d(MantissaWeightedLayer[nn.Conv3d], nn.Conv3d):
+    """`torch.nn.Conv3d` with every product taken from a mantissa table; see `MantissaConv2d`."""
 
-    Args:
-        *args: as torch.nn.Linear.
-        table: the multiplier.
-        **kwargs: as torch.nn.Linear, and the attributes of `MantissaOptions`.
+    _exact = nn.Conv3d
 
-    Raises:
-        UnknownNameError: no such engine or product.
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name for it
+        """Convolve ``input`` [B, C, D, H, W] or [C, D, H, W], float32 or bfloat16.
+
+        Raises:
+            ConfigError: input or weight is of another type.
+        """
+        return conv3d(self, input)
+
+
+class MantissaConvTranspose2d(MantissaWeightedLayer[nn.ConvTranspose2d], nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d` with every product taken from a mantissa table.
+
+    Only products of an input value and a weight are computed; outputs that no input reaches are
+    the bias. In backward, the gradients of an output's taps are the gradient of that output.
     """
 
-    def __init__(self, *args: Any, table: MantissaTable, **kwargs: Any) -> None:
-        options, others = _split(kwargs)
-        super().__init__(*args, **others)
-        self._equip(table, options)
+    _exact = nn.ConvTranspose2d
 
-    @classmethod
-    def from_exact(cls, layer: nn.Linear, table: MantissaTable, **options: str) -> Self:
-        """Return a layer that shares the parameters and hooks of an exact one."""
-        new = reborn(layer, cls)
-        new._equip(table, MantissaOptions(**options))
-        return new
+    def _by_output(self) -> Tensor:
+        return transposed_by_output(self)
 
-    def to_exact(self) -> nn.Linear:
-        """Return a torch.nn.Linear that shares this layer's parameters and hooks."""
-        return reborn(self, nn.Linear)
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002
+        """Convolve ``input`` [B, C, H, W] or [C, H, W], float32 or bfloat16.
+
+        Raises:
+            ConfigError: input or weight is of another type.
+        """
+        return conv_transpose2d(self, input, output_size)
+
+
+class MantissaLinear(MantissaWeightedLayer[nn.Linear], nn.Linear):
+    """`torch.nn.Linear` with every product taken from a mantissa table."""
+
+    _exact = nn.Linear
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name for it
         """Map ``input`` [..., in_features] to [..., out_features], float32 or bfloat16.
@@ -263,11 +215,7 @@ class MantissaLinear(MantissaLayer, nn.Linear):
         Raises:
             ConfigError: input or weight is of another type.
         """
-        x = _widened(input, "input").reshape(-1, self.in_features)
-        y = self._linear(x, _widened(self.weight, "weight"))
-        if self.bias is not None:
-            y = y + self.bias.float()
-        return y.to(self.weight.dtype).view(*input.shape[:-1], self.out_features)
+        return linear(self, input)
 
 
 class MantissaMatmul(MantissaLayer):
@@ -295,40 +243,48 @@ class MantissaMatmul(MantissaLayer):
             ConfigError: an input has fewer than two axes or another type than float32 and
                 bfloat16, or K differs.
         """
-        if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
-            raise ConfigError(
-                "inputs of a matrix product do not fit each other",
-                got=f"{tuple(left.shape)} and {tuple(right.shape)}",
-                expected="[..., M, K] and [..., K, N]",
-            )
-        # torch.broadcast_shapes has no types.
-        leading: torch.Size = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
-            left.shape[:-2], right.shape[:-2]
-        )
-        (M, K), N = left.shape[-2:], right.shape[-1]
-        count = leading.numel()
-        # Each pair of matrices is a group of channels of one image, K channels of M pixels.
-        image = _widened(left, "left input").expand(*leading, M, K).transpose(-2, -1)
-        kernel = _widened(right, "right input").expand(*leading, K, N).transpose(-2, -1)
-        y = self._conv2d(
-            image.reshape(1, count * K, M, 1),
-            kernel.reshape(count * N, K, 1, 1),
-            *((1, 1), (0, 0, 0, 0), (1, 1)),
-            count,
-        )
-        product = y.view(*leading, N, M).transpose(-2, -1)
+        check_matmul(left, right)
+        operands = Numbers(_widened(left, "left input")), Numbers(_widened(right, "right input"))
+        product = matmul(self, *operands, (left.shape, right.shape))
         return product.to(torch.promote_types(left.dtype, right.dtype))
 
 
-MANTISSA_OF: Mapping[type[nn.Module], Any] = {nn.Conv2d: MantissaConv2d, nn.Linear: MantissaLinear}
-"""The layer with a mantissa table of each exact type that has one."""
+class MantissaProjection(MantissaLayer):
+    """`torch.nn.functional.linear` with every product taken from a mantissa table.
+
+    For modules that keep several weights of their own.
+
+    Args:
+        table: the multiplier.
+        **options: the attributes of `MantissaOptions`.
+
+    Raises:
+        UnknownNameError: no such engine or product.
+    """
+
+    def __init__(self, table: MantissaTable, **options: str) -> None:
+        super().__init__()
+        self._equip(table, MantissaOptions(**options))
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Map ``x`` [..., K] by ``weight`` [O, K] to [..., O], in the weight's dtype.
+
+        Raises:
+            ConfigError: input or weight is neither float32 nor bfloat16.
+        """
+        rows = Numbers(_widened(x, "input").reshape(-1, x.shape[-1]))
+        y = with_bias(self._linear(rows, Numbers(_widened(weight, "weight"))), bias)
+        return y.to(weight.dtype).view(*x.shape[:-1], len(weight))
 
 
-def _split(arguments: Mapping[str, Any]) -> tuple[MantissaOptions, dict[str, Any]]:
-    names = {field.name for field in fields(MantissaOptions)}
-    mine = {name: value for name, value in arguments.items() if name in names}
-    others = {name: value for name, value in arguments.items() if name not in names}
-    return MantissaOptions(**mine), others
+MANTISSA_OF: Mapping[type[nn.Module], Any] = {
+    nn.Conv1d: MantissaConv1d,
+    nn.Conv2d: MantissaConv2d,
+    nn.Conv3d: MantissaConv3d,
+    nn.ConvTranspose2d: MantissaConvTranspose2d,
+    nn.Linear: MantissaLinear,
+}
+"""The layer with a mantissa table of each exact type that has one of its own."""
 
 
 def _widened(x: Tensor, what: str) -> Tensor:

@@ -10,15 +10,17 @@ exact instead, torch's own in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations of ops
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .engines import Conv2dGeometry, resolve_engine
+from .engines import resolve_engine
+from .exact_convolutions import exact_conv2d, exact_conv2d_backward
 from .mantissa_tables import mantissa_lookup_of
-from .table_ops import conv2d_shape
+from .op_arguments import ENGINE, GEOMETRY, Geometry, refuse_second_derivative, take
+from .table_ops import layer_threads
 
 
 @torch.library.custom_op("rtlgrad::mantissa_matmul", mutates_args=())
@@ -39,7 +41,7 @@ def mantissa_matmul(a: Tensor, b: Tensor, table: Tensor, engine: str = "auto") -
         ConfigError: operands that do not fit each other.
     """
     chosen = resolve_engine(engine, device=a.device.type).mantissa
-    threads = torch.get_num_threads()
+    threads = layer_threads()
     out = chosen.matmul(a.numpy(), b.numpy(), mantissa_lookup_of(table), threads=threads)
     return torch.from_numpy(out)
 
@@ -50,17 +52,13 @@ def _(a: Tensor, b: Tensor, table: Tensor, engine: str = "auto") -> Tensor:
     return a.new_empty((a.shape[0], b.shape[1]))
 
 
-@torch.library.custom_op("rtlgrad::mantissa_conv2d_input_grad", mutates_args=())
+@torch.library.custom_op(
+    "rtlgrad::mantissa_conv2d_input_grad",
+    mutates_args=(),
+    schema=f"(Tensor grad, Tensor w, Tensor table, SymInt[] image, {GEOMETRY}, {ENGINE}) -> Tensor",
+)
 def mantissa_conv2d_input_grad(
-    grad: Tensor,
-    w: Tensor,
-    table: Tensor,
-    image: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    grad: Tensor, w: Tensor, table: Tensor, image: Sequence[int], *arguments: Any
 ) -> Tensor:
     """Return the gradient of `mantissa_conv2d` by x, every product ``P(grad, w)``.
 
@@ -69,11 +67,7 @@ def mantissa_conv2d_input_grad(
         w: float32 [O, C/groups, kh, kw].
         table: int16 [2^m, 2^m], from `load_mantissa_table`.
         image: (height, width) of x.
-        stride: (vertical, horizontal).
-        padding: (top, bottom, left, right).
-        dilation: (vertical, horizontal).
-        groups: channel groups.
-        engine: an engine's name, or "auto".
+        *arguments: `Geometry`, then an engine's name, or "auto".
 
     Returns:
         float32 [B, C, H, W].
@@ -81,45 +75,30 @@ def mantissa_conv2d_input_grad(
     Raises:
         EngineError, ConfigError: as `mantissa_matmul`.
     """
+    geometry, (engine,) = take(arguments, Geometry, _Engine)
     chosen = resolve_engine(engine, device=grad.device.type).mantissa
     out = chosen.conv2d_input_grad(
-        grad.numpy(),
-        w.numpy(),
-        mantissa_lookup_of(table),
-        _geometry(stride, padding, dilation, groups),
-        (image[0], image[1]),
-        threads=torch.get_num_threads(),
+        *(grad.numpy(), w.numpy(), mantissa_lookup_of(table)),
+        *(geometry.for_engine(), (image[0], image[1])),
+        threads=layer_threads(),
     )
     return torch.from_numpy(out)
 
 
 @mantissa_conv2d_input_grad.register_fake
-def _(
-    grad: Tensor,
-    w: Tensor,
-    table: Tensor,
-    image: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-) -> Tensor:
-    del table, stride, padding, dilation, engine
+def _(grad: Tensor, w: Tensor, table: Tensor, image: Sequence[int], *arguments: Any) -> Tensor:
+    del table
+    groups = take(arguments, Geometry)[0].groups
     return grad.new_empty((grad.shape[0], w.shape[1] * groups, *image))
 
 
-@torch.library.custom_op("rtlgrad::mantissa_conv2d_weight_grad", mutates_args=())
+@torch.library.custom_op(
+    "rtlgrad::mantissa_conv2d_weight_grad",
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor grad, Tensor table, SymInt[] kernel, {GEOMETRY}, {ENGINE}) -> Tensor",
+)
 def mantissa_conv2d_weight_grad(
-    x: Tensor,
-    grad: Tensor,
-    table: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    x: Tensor, grad: Tensor, table: Tensor, kernel: Sequence[int], *arguments: Any
 ) -> Tensor:
     """Return the gradient of `mantissa_conv2d` by w, every product ``P(x, grad)``.
 
@@ -128,11 +107,7 @@ def mantissa_conv2d_weight_grad(
         grad: float32 [B, O, H', W'].
         table: int16 [2^m, 2^m], from `load_mantissa_table`.
         kernel: (height, width) of w.
-        stride: (vertical, horizontal).
-        padding: (top, bottom, left, right).
-        dilation: (vertical, horizontal).
-        groups: channel groups.
-        engine: an engine's name, or "auto".
+        *arguments: `Geometry`, then an engine's name, or "auto".
 
     Returns:
         float32 [O, C/groups, kh, kw].
@@ -140,31 +115,20 @@ def mantissa_conv2d_weight_grad(
     Raises:
         EngineError, ConfigError: as `mantissa_matmul`.
     """
+    geometry, (engine,) = take(arguments, Geometry, _Engine)
     chosen = resolve_engine(engine, device=x.device.type).mantissa
     out = chosen.conv2d_weight_grad(
-        x.numpy(),
-        grad.numpy(),
-        mantissa_lookup_of(table),
-        _geometry(stride, padding, dilation, groups),
-        (kernel[0], kernel[1]),
-        threads=torch.get_num_threads(),
+        *(x.numpy(), grad.numpy(), mantissa_lookup_of(table)),
+        *(geometry.for_engine(), (kernel[0], kernel[1])),
+        threads=layer_threads(),
     )
     return torch.from_numpy(out)
 
 
 @mantissa_conv2d_weight_grad.register_fake
-def _(
-    x: Tensor,
-    grad: Tensor,
-    table: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-) -> Tensor:
-    del table, stride, padding, dilation, engine
+def _(x: Tensor, grad: Tensor, table: Tensor, kernel: Sequence[int], *arguments: Any) -> Tensor:
+    del table
+    groups = take(arguments, Geometry)[0].groups
     return x.new_empty((grad.shape[1], x.shape[1] // groups, *kernel))
 
 
@@ -205,17 +169,13 @@ def _(
     return x.new_empty((x.shape[0], w.shape[0]))
 
 
-@torch.library.custom_op("rtlgrad::mantissa_conv2d", mutates_args=())
+@torch.library.custom_op(
+    "rtlgrad::mantissa_conv2d",
+    mutates_args=(),
+    schema=f"(Tensor x, Tensor w, Tensor table, bool[] approximate, {GEOMETRY}, {ENGINE}) -> Tensor",
+)
 def mantissa_conv2d(
-    x: Tensor,
-    w: Tensor,
-    table: Tensor,
-    approximate: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    x: Tensor, w: Tensor, table: Tensor, approximate: Sequence[bool], *arguments: Any
 ) -> Tensor:
     """Return the convolution of x with w, every product by the table where it is to be approximate.
 
@@ -224,11 +184,7 @@ def mantissa_conv2d(
         w: float32 [O, C/groups, kh, kw].
         table: int16 [2^m, 2^m], from `load_mantissa_table`.
         approximate: whether (forward, gradient of x, gradient of w) go through the table.
-        stride: (vertical, horizontal).
-        padding: (top, bottom, left, right), with +0.0.
-        dilation: (vertical, horizontal).
-        groups: channel groups.
-        engine: an engine's name, or "auto".
+        *arguments: `Geometry`, whose padding is +0.0, then an engine's name, or "auto".
 
     Returns:
         float32 [B, O, H', W'].
@@ -236,54 +192,33 @@ def mantissa_conv2d(
     Raises:
         EngineError, ConfigError: as `mantissa_matmul`.
     """
-    if approximate[0]:
-        chosen = resolve_engine(engine, device=x.device.type).mantissa
-        geometry, lookup = (
-            _geometry(stride, padding, dilation, groups),
-            mantissa_lookup_of(table),
-        )
-        threads = torch.get_num_threads()
-        return torch.from_numpy(
-            chosen.conv2d(x.numpy(), w.numpy(), lookup, geometry, threads=threads)
-        )
-    padded, rest = _padded(x, padding)
-    with torch.autocast(x.device.type, enabled=False):
-        return functional.conv2d(padded, w, None, stride, rest, dilation, groups)
+    geometry, (engine,) = take(arguments, Geometry, _Engine)
+    if not approximate[0]:
+        return exact_conv2d(x, w, geometry)
+    chosen = resolve_engine(engine, device=x.device.type).mantissa
+    operands = (x.numpy(), w.numpy(), mantissa_lookup_of(table), geometry.for_engine())
+    return torch.from_numpy(chosen.conv2d(*operands, threads=layer_threads()))
 
 
 @mantissa_conv2d.register_fake
-def _(
-    x: Tensor,
-    w: Tensor,
-    table: Tensor,
-    approximate: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-) -> Tensor:
-    del table, approximate, groups, engine
-    return x.new_empty(conv2d_shape(x, w, stride, padding, dilation))
+def _(x: Tensor, w: Tensor, table: Tensor, approximate: Sequence[bool], *arguments: Any) -> Tensor:
+    del table, approximate
+    return x.new_empty(take(arguments, Geometry)[0].output_shape(x, w))
+
+
+class _Engine(NamedTuple):
+    engine: str = "auto"
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     del output
-    x, w, table, approximate, *rest = inputs
+    x, w, table, ctx.approximate, *geometry, ctx.engine = inputs
     ctx.save_for_backward(x, w, table)
-    ctx.approximate = approximate
-    ctx.geometry, ctx.engine = rest[:-1], rest[-1]
-
-
-def _refuse_second_derivative() -> None:
-    if torch.is_grad_enabled():
-        raise NotImplementedError(
-            "gradients by a mantissa table have no derivative of their own (create_graph=True)"
-        )
+    ctx.geometry = Geometry(*geometry)
 
 
 def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_second_derivative()
+    refuse_second_derivative()
     x, w, table = ctx.saved_tensors
     need_x, need_w, *others = ctx.needs_input_grad
     _, by_table_x, by_table_w = ctx.approximate
@@ -299,13 +234,15 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _conv2d_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_second_derivative()
+    refuse_second_derivative()
     x, w, table = ctx.saved_tensors
     need_x, need_w, *others = ctx.needs_input_grad
     _, by_table_x, by_table_w = ctx.approximate
     geometry, engine = ctx.geometry, ctx.engine
-    exact = [need_x and not by_table_x, need_w and not by_table_w, False]
-    grad_x, grad_w = _exact_backward(grad, x, w, geometry, exact) if any(exact) else (None, None)
+    exact = need_x and not by_table_x, need_w and not by_table_w
+    grad_x = grad_w = None
+    if any(exact):
+        grad_x, grad_w = exact_conv2d_backward(grad, x, w, geometry, exact)
     if need_x and by_table_x:
         image = x.shape[2:]
         grad_x = mantissa_conv2d_input_grad(grad, w, table, image, *geometry, engine)
@@ -315,39 +252,5 @@ def _conv2d_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_x, grad_w, *[None for _ in others]
 
 
-def _exact_backward(
-    grad: Tensor, x: Tensor, w: Tensor, geometry: Sequence[Any], wanted: list[bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    stride, padding, dilation, groups = geometry
-    padded, rest = _padded(x, padding)
-    grad_x, grad_w, _ = torch.ops.aten.convolution_backward(
-        grad, padded, w, None, stride, rest, dilation, False, [0, 0], groups, wanted
-    )
-    if wanted[0] and padded is not x:
-        top, bottom, left, right = padding
-        grad_x = functional.pad(grad_x, (-left, -right, -top, -bottom))
-    return grad_x if wanted[0] else None, grad_w if wanted[1] else None
-
-
-def _padded(x: Tensor, padding: Sequence[int]) -> tuple[Tensor, list[int]]:
-    """Return x and the symmetric padding that is left to the exact op, which knows no other."""
-    top, bottom, left, right = padding
-    if top == bottom and left == right:
-        return x, [top, left]
-    return functional.pad(x, (left, right, top, bottom)), [0, 0]
-
-
 mantissa_linear.register_autograd(_linear_backward, setup_context=_save)
 mantissa_conv2d.register_autograd(_conv2d_backward, setup_context=_save)
-
-
-def _geometry(
-    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
-) -> Conv2dGeometry:
-    top, bottom, left, right = padding
-    return Conv2dGeometry(
-        stride=(stride[0], stride[1]),
-        padding=(top, bottom, left, right),
-        dilation=(dilation[0], dilation[1]),
-        groups=groups,
-    )

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from ..core.errors import ConfigError
 from .activation import ActivationQuantizer, RightQuantizer
+from .convolutions import check_matmul, matmul, with_bias
 from .options import LayerOptions
-from .quantize import AffineParams, Quantized
 from .table_layer import TableLayer
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ..lutgen.table import ProductTable
     from .learned import WeightQuantizer
     from .options import OptionArguments
+    from .quantize import Quantized
 
 
 class ApproxMatmul(TableLayer):
@@ -64,40 +64,14 @@ class ApproxMatmul(TableLayer):
         Raises:
             ConfigError: an input has fewer than two axes, or K differs.
         """
-        if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
-            raise ConfigError(
-                "inputs of a matrix product do not fit each other",
-                got=f"{tuple(left.shape)} and {tuple(right.shape)}",
-                expected="[..., M, K] and [..., K, N]",
-            )
+        check_matmul(left, right)
         if self.is_observing:
             self.activation.observe(left.detach().float())
             self.right.observe(right.detach().float())
             return torch.matmul(left, right)
         a = self._quantize(self.activation, left.float())
         b = self._quantize(self.right, right.float(), self._formats[1])
-        # torch.broadcast_shapes has no types.
-        leading: torch.Size = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
-            left.shape[:-2], right.shape[:-2]
-        )
-        (M, K), N = left.shape[-2:], right.shape[-1]
-        count = leading.numel()
-
-        # Each pair of matrices is a group of channels of one image, K channels of M pixels.
-        def image(t: Tensor) -> Tensor:
-            return t.expand(*leading, M, K).transpose(-2, -1).reshape(1, count * K, M, 1)
-
-        def kernel(t: Tensor) -> Tensor:
-            return t.expand(*leading, K, N).transpose(-2, -1).reshape(count * N, K, 1, 1)
-
-        scale = AffineParams(b.params.scale.expand(count * N), b.params.zero)
-        y = self._conv2d(
-            Quantized(image(a.x_hat), image(a.codes), a.params),
-            Quantized(kernel(b.x_hat), kernel(b.codes), scale),
-            *((1, 1), (0, 0, 0, 0), (1, 1)),
-            count,
-        )
-        product = y.view(*leading, N, M).transpose(-2, -1)
+        product = matmul(self, a, b, (left.shape, right.shape))
         return product.to(torch.promote_types(left.dtype, right.dtype))
 
 
@@ -135,7 +109,5 @@ class ApproxProjection(TableLayer):
             return functional.linear(x, weight, bias)
         a = self._quantize(self.activation, x.reshape(-1, x.shape[-1]).float())
         w: Quantized = self.weight_quantizer(weight.float(), self._formats[1])
-        y = self._linear(a, w)
-        if bias is not None:
-            y = y + bias.float()
+        y = with_bias(self._linear(a, w), bias)
         return y.to(weight.dtype).view(*x.shape[:-1], len(weight))

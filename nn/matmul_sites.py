@@ -20,9 +20,10 @@ from torch.overrides import TorchFunctionMode
 from ..core.errors import ConfigError
 from ..lutgen.mantissa import MantissaTable
 from .attention import approx_attention
-from .convert import check_options, device_of, run_on_batches
-from .mantissa_layers import EVERY_PRODUCT, MantissaMatmul, MantissaOptions
-from .matmul import ApproxMatmul
+from .convert import check_options, device_of
+from .mantissa_options import EVERY_PRODUCT, MantissaOptions
+from .parts import MATMULS, matmul_by
+from .range_finding import run_on_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +36,6 @@ _ATTENTION = "scaled_dot_product_attention"
 _COUNT = {"matmul": 1, "bmm": 1, _ATTENTION: 2}
 """How many products of two matrices each function takes."""
 _NAME = "table_products"
-_OWN = (ApproxMatmul, MantissaMatmul)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +86,15 @@ def approximate_matmuls(
         ConfigError: no such call was made in a module that the pattern names, or an option
             does not concern such a table.
     """
-    check_options([table], options, MantissaOptions(approximate=approximate))
+    floating = MantissaOptions(options.get("engine", "auto"), approximate)
+    check_options([table], options, floating)
     names = {module: name for name, module in model.named_modules()}
-    found: dict[nn.Module, list[str]] = {}
-    finder = _Finder(found)
-    handles = [
-        handle
-        for module in names
-        if not isinstance(module, _OWN)
-        for handle in (
-            module.register_forward_pre_hook(finder.enter),
-            module.register_forward_hook(finder.leave, always_call=True),
-        )
-    ]
-    try:
-        with finder:
-            run_on_batches(model, [example], forward)
-    finally:
-        for handle in handles:
-            handle.remove()
+    found = _calls_found(model, example, forward)
 
     def make() -> nn.Module:
         if isinstance(table, MantissaTable):
-            engine = options.get("engine", "auto")
-            return MantissaMatmul(table, engine=engine, approximate=approximate)
-        return ApproxMatmul(table, device=device_of(model), **options)
+            return matmul_by(table, None, engine=floating.engine, approximate=approximate)
+        return matmul_by(table, device_of(model), **options)
 
     sites = []
     for module, calls in found.items():
@@ -124,6 +108,30 @@ def approximate_matmuls(
             expected=f"calls of {', '.join(_COUNT)} in modules that match {pattern!r}",
         )
     return tuple(sites)
+
+
+def _calls_found(
+    model: nn.Module, example: Any, forward: Callable[[nn.Module, Any], object] | None
+) -> dict[nn.Module, list[str]]:
+    """Run a model once; return the products that each module calls, in order."""
+    found: dict[nn.Module, list[str]] = {}
+    finder = _Finder(found)
+    handles = [
+        handle
+        for module in model.modules()
+        if not isinstance(module, MATMULS)
+        for handle in (
+            module.register_forward_pre_hook(finder.enter),
+            module.register_forward_hook(finder.leave, always_call=True),
+        )
+    ]
+    try:
+        with finder:
+            run_on_batches(model, [example], forward)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
 
 
 class _Finder(TorchFunctionMode):
@@ -147,7 +155,7 @@ class _Finder(TorchFunctionMode):
     ) -> Any:
         del types
         call = _product_called(func)
-        inside_own = any(isinstance(module, _OWN) for module in self._running)
+        inside_own = any(isinstance(module, MATMULS) for module in self._running)
         if call is not None and self._running and not inside_own:
             self._found.setdefault(self._running[-1], []).append(call)
         return func(*args, **(kwargs or {}))

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from ..core.errors import ConfigError
 from ..lutgen.mantissa import MantissaTable
-from .table_layer import reborn
+from .multiplying import reborn
 
 if TYPE_CHECKING:
     from torch import Tensor

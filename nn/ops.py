@@ -9,38 +9,37 @@ In every op a = activation = row of the table, b = weight = column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations of ops
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .corrections import weight_terms, wide_enough, window_sums
-from .engines import Conv2dGeometry
+from .exact_convolutions import exact_conv2d_backward
 from .fused import fused_conv2d
 from .gradients import approx_backward
-from .quantize import OperandFormat, decode, dequantize
-from .table_ops import conv2d_shape, geometry_of
+from .op_arguments import (
+    CHOICES,
+    GEOMETRY,
+    OPERANDS,
+    Choices,
+    Geometry,
+    Operands,
+    refuse_second_derivative,
+    take,
+)
+from .quantize import decode, dequantize
 from .table_sums import conv2d_sums, linear_sums
 
+_CARRIERS = "Tensor x_hat, Tensor w_hat"
 
-@torch.library.custom_op("rtlgrad::approx_linear", mutates_args=())
-def approx_linear(
-    x_hat: Tensor,
-    w_hat: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    engine: str = "auto",
-    gradient: str = "ste",
-    accumulator: str = "int32",
-) -> Tensor:
+
+@torch.library.custom_op(
+    "rtlgrad::approx_linear",
+    mutates_args=(),
+    schema=f"({_CARRIERS}, {OPERANDS}, {CHOICES}) -> Tensor",
+)
+def approx_linear(x_hat: Tensor, w_hat: Tensor, *arguments: Any) -> Tensor:
     """Return ``x_hat @ w_hat.T`` with every product taken from the table.
 
     ``y = float32(sum_k(T[x, w] - x*zw - w*zx + zx*zw)) * (x_scale * w_scale)``, the sum in
@@ -49,17 +48,7 @@ def approx_linear(
     Args:
         x_hat: float32 [M, K], what x_codes stand for; takes the gradient ``grad @ w_hat``.
         w_hat: float32 [O, K], what w_codes stand for; takes the gradient ``grad.T @ x_hat``.
-        x_codes: activation codes, uint8 or int16 [M, K].
-        w_codes: weight codes, uint8 or int16 [O, K].
-        table: int32 [2^wa, 2^wb].
-        x_scale: float32 [].
-        x_zero: int32 [], the zero point as a value.
-        w_scale: float32 [O].
-        w_zero: the weights' zero point as a value.
-        signed: whether the codes of (activation, weight) are two's complement.
-        engine: an engine's name, or "auto".
-        gradient: how backward estimates the products' gradients; see `rtlgrad.nn.gradients`.
-        accumulator: what keeps the sums of products; see `rtlgrad.nn.accumulators`.
+        *arguments: `Operands`, then `Choices`.
 
     Returns:
         float32 [M, O].
@@ -67,88 +56,51 @@ def approx_linear(
     Raises:
         OverflowRiskError, EngineError, ConfigError: as `table_matmul`.
     """
-    del x_hat, w_hat, gradient
-    a, b = _formats(table, signed)
-    zero = int(x_zero)
+    del x_hat, w_hat
+    given, choices = take(arguments, Operands, Choices)
+    (a, b), zero, w_zero = given.formats, int(given.x_zero), given.w_zero
+    factors = given.x_scale * given.w_scale
     # A matrix product is a convolution of 1x1 images.
-    images, kernels = x_codes[:, :, None, None], w_codes[:, :, None, None]
-    factors, point = x_scale * w_scale, Conv2dGeometry()
+    images, kernels = (codes[:, :, None, None] for codes in (given.x_codes, given.w_codes))
     whole = fused_conv2d(
-        *(images, kernels, table, (a, b), (zero, w_zero), factors, point, engine, accumulator)
+        *(images, kernels, given.table, (a, b), (zero, w_zero), factors),
+        *(Geometry().for_engine(), choices.engine, choices.accumulator),
     )
     if whole is not None:
         return whole.flatten(1)
-    acc = linear_sums(x_codes, w_codes, table, engine, accumulator)
-    acc = wide_enough(acc, w_codes, table, a, b, zero, w_zero)
-    acc -= weight_terms(w_codes, b, zero, w_zero).to(acc.dtype)
+    acc = linear_sums(
+        given.x_codes, given.w_codes, given.table, choices.engine, choices.accumulator
+    )
+    acc = wide_enough(acc, given.w_codes, given.table, a, b, zero, w_zero)
+    acc -= weight_terms(given.w_codes, b, zero, w_zero).to(acc.dtype)
     if w_zero:
-        acc -= w_zero * decode(x_codes, a).sum(dim=1, keepdim=True, dtype=acc.dtype)
-    return acc.to(torch.float32).mul_(factors)
+        acc -= w_zero * decode(given.x_codes, a).sum(dim=1, keepdim=True, dtype=acc.dtype)
+    y: Tensor = acc.to(torch.float32).mul_(factors)
+    return y
 
 
 @approx_linear.register_fake
-def _(
-    x_hat: Tensor,
-    w_hat: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    engine: str = "auto",
-    gradient: str = "ste",
-    accumulator: str = "int32",
-) -> Tensor:
-    del x_hat, w_hat, table, x_scale, x_zero, w_zero, signed, engine, gradient, accumulator
-    return w_scale.new_empty((x_codes.shape[0], w_codes.shape[0]))
+def _(x_hat: Tensor, w_hat: Tensor, *arguments: Any) -> Tensor:
+    del x_hat, w_hat
+    given: Operands = take(arguments, Operands)[0]
+    return given.w_scale.new_empty((given.x_codes.shape[0], given.w_codes.shape[0]))
 
 
-@torch.library.custom_op("rtlgrad::approx_conv2d", mutates_args=())
-def approx_conv2d(
-    x_hat: Tensor,
-    w_hat: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-    gradient: str = "ste",
-    accumulator: str = "int32",
-) -> Tensor:
+@torch.library.custom_op(
+    "rtlgrad::approx_conv2d",
+    mutates_args=(),
+    schema=f"({_CARRIERS}, {OPERANDS}, {GEOMETRY}, {CHOICES}) -> Tensor",
+)
+def approx_conv2d(x_hat: Tensor, w_hat: Tensor, *arguments: Any) -> Tensor:
     """Return the convolution of x_hat with w_hat, every product taken from the table.
 
-    Formula and operands are those of `approx_linear`; taps outside the image have the value
-    x_zero and go through the table like all others.
+    The formula is that of `approx_linear`, with the sum over all taps. Taps outside the image hold
+    the code of 0.0, which is the activations' zero point, and are looked up like all others.
 
     Args:
-        x_hat: float32 [B, C, H, W]; takes the gradient of the exact convolution.
-        w_hat: float32 [O, C/groups, kh, kw]; takes the gradient of the exact convolution.
-        x_codes: activation codes, uint8 or int16 [B, C, H, W].
-        w_codes: weight codes, uint8 or int16 [O, C/groups, kh, kw].
-        table: int32 [2^wa, 2^wb].
-        x_scale: float32 [].
-        x_zero: int32 [], the zero point as a value.
-        w_scale: float32 [O].
-        w_zero: the weights' zero point as a value.
-        signed: whether the codes of (activation, weight) are two's complement.
-        stride: (vertical, horizontal).
-        padding: (top, bottom, left, right).
-        dilation: (vertical, horizontal).
-        groups: channel groups.
-        engine: an engine's name, or "auto".
-        gradient: how backward estimates the products' gradients; see `rtlgrad.nn.gradients`.
-        accumulator: what keeps the sums of products; see `rtlgrad.nn.accumulators`.
+        x_hat: float32 [B, C, H, W], what x_codes stand for; takes the exact op's gradient.
+        w_hat: float32 [O, C/groups, kh, kw], what w_codes stand for; takes the exact op's gradient.
+        *arguments: `Operands`, then `Geometry`, then `Choices`.
 
     Returns:
         float32 [B, O, H', W'].
@@ -156,102 +108,86 @@ def approx_conv2d(
     Raises:
         OverflowRiskError, EngineError, ConfigError: as `table_conv2d`.
     """
-    del x_hat, w_hat, gradient
-    a, b = _formats(table, signed)
+    del x_hat, w_hat
+    given, geometry, choices = take(arguments, Operands, Geometry, Choices)
     # In two's complement the zero point is 0, so its value is its code in every format.
-    zero, factors = int(x_zero), x_scale * w_scale
-    shape = geometry_of(stride, padding, dilation, groups, zero)
+    (a, b), zero, w_zero = given.formats, int(given.x_zero), given.w_zero
+    x_codes, w_codes, table = given.x_codes, given.w_codes, given.table
+    factors = given.x_scale * given.w_scale
     whole = fused_conv2d(
-        *(x_codes, w_codes, table, (a, b), (zero, w_zero), factors, shape, engine, accumulator)
+        *(x_codes, w_codes, table, (a, b), (zero, w_zero), factors),
+        *(geometry.for_engine(zero), choices.engine, choices.accumulator),
     )
     if whole is not None:
         return whole
-    geometry = (stride, padding, dilation, groups)
-    acc = conv2d_sums(x_codes, w_codes, table, x_zero, *geometry, engine, accumulator)
+    acc = conv2d_sums(
+        x_codes, w_codes, table, given.x_zero, geometry, choices.engine, choices.accumulator
+    )
     acc = wide_enough(acc, w_codes, table, a, b, zero, w_zero)
     acc -= weight_terms(w_codes, b, zero, w_zero).to(acc.dtype).view(1, -1, 1, 1)
     if w_zero:
         images, outputs, height, width = acc.shape
+        groups = geometry.groups
         split = acc.view(images, groups, outputs // groups, height, width)
-        windows = window_sums(
-            decode(x_codes, a), zero, w_codes.shape[2:], stride, padding, dilation, groups
-        )
+        windows = window_sums(decode(x_codes, a), zero, w_codes.shape[2:], *geometry)
         split -= w_zero * windows.to(acc.dtype).unsqueeze(2)
-    return acc.to(torch.float32).mul_(factors.view(1, -1, 1, 1))
+    y: Tensor = acc.to(torch.float32).mul_(factors.view(1, -1, 1, 1))
+    return y
 
 
 @approx_conv2d.register_fake
-def _(
-    x_hat: Tensor,
-    w_hat: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-    gradient: str = "ste",
-    accumulator: str = "int32",
-) -> Tensor:
-    del x_hat, w_hat, table, x_scale, x_zero, w_zero, signed, groups, engine, gradient
-    del accumulator
-    return w_scale.new_empty(conv2d_shape(x_codes, w_codes, stride, padding, dilation))
+def _(x_hat: Tensor, w_hat: Tensor, *arguments: Any) -> Tensor:
+    del x_hat, w_hat
+    given, geometry = take(arguments, Operands, Geometry)
+    shape = geometry.output_shape(given.x_codes, given.w_codes)
+    y: Tensor = given.w_scale.new_empty(shape)
+    return y
 
 
 def _save_operands(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     del output
-    _, _, x_codes, w_codes, table, x_scale, x_zero, w_scale, w_zero, signed, *rest = inputs
-    ctx.save_for_backward(x_codes, w_codes, table, x_scale, x_zero, w_scale)
-    ctx.signed, ctx.w_zero = signed, w_zero
-    *ctx.geometry, ctx.engine, ctx.gradient, _ = rest
+    given, rest = Operands(*inputs[2:10]), inputs[10:]
+    ctx.save_for_backward(*given[:6])
+    ctx.constants = given[6:]
+    ctx.geometry = Geometry(*rest[:-3])
+    ctx.choices = Choices(*rest[-3:])
 
 
-def _refuse_second_derivative() -> None:
-    if torch.is_grad_enabled():
-        raise NotImplementedError(
-            "an estimated gradient has no derivative of its own (create_graph=True)"
-        )
+def _operands(ctx: Any) -> Operands:
+    return Operands(*ctx.saved_tensors, *ctx.constants)
 
 
-def _operands(ctx: Any) -> tuple[Tensor, Tensor]:
-    x_codes, w_codes, table, x_scale, x_zero, w_scale = ctx.saved_tensors
-    a, b = _formats(table, ctx.signed)
-    per_output = w_scale.view(-1, *[1] * (w_codes.ndim - 1))
+def _dequantized(given: Operands) -> tuple[Tensor, Tensor]:
+    a, b = given.formats
+    per_output = given.w_scale.view(-1, *[1] * (given.w_codes.ndim - 1))
     return (
-        dequantize(x_codes, a, x_scale, x_zero),
-        dequantize(w_codes, b, per_output, ctx.w_zero),
+        dequantize(given.x_codes, a, given.x_scale, given.x_zero),
+        dequantize(given.w_codes, b, per_output, given.w_zero),
     )
 
 
-def _estimated(ctx: Any, grad: Tensor, geometry: Sequence[Any]) -> tuple[Tensor, Tensor]:
+def _estimated(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of x_hat and w_hat by another estimate than straight-through."""
-    x_codes, w_codes, *others = ctx.saved_tensors
-    linear = x_codes.ndim == 2
+    given, choices = _operands(ctx), ctx.choices
+    linear = given.x_codes.ndim == 2
     if linear:  # a matrix product is a convolution of 1x1 images
-        grad, x_codes, w_codes = (t[:, :, None, None] for t in (grad, x_codes, w_codes))
+        grad, x_codes, w_codes = (t[:, :, None, None] for t in (grad, given.x_codes, given.w_codes))
+        given = given._replace(x_codes=x_codes, w_codes=w_codes)
     grads = approx_backward(
-        *(grad.contiguous(), x_codes, w_codes, *others, ctx.w_zero, ctx.signed),
-        *(*geometry, ctx.gradient, ctx.engine),
+        grad.contiguous(), *given, *ctx.geometry, choices.gradient, choices.engine
     )
     grad_x, grad_w = (g.flatten(1) for g in grads) if linear else grads
     return grad_x, grad_w
 
 
 def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_second_derivative()
+    refuse_second_derivative()
     need_x, need_w, *others = ctx.needs_input_grad
     nothing = [None for _ in others]
-    if ctx.gradient != "ste":
-        grad_x, grad_w = _estimated(ctx, grad, ([1, 1], [0, 0, 0, 0], [1, 1], 1))
+    if ctx.choices.gradient != "ste":
+        grad_x, grad_w = _estimated(ctx, grad)
         return grad_x if need_x else None, grad_w if need_w else None, *nothing
-    x_hat, w_hat = _operands(ctx)
+    x_hat, w_hat = _dequantized(_operands(ctx))
     with torch.autocast(grad.device.type, enabled=False):
         exact_x = grad @ w_hat if need_x else None
         exact_w = grad.t() @ x_hat if need_w else None
@@ -259,43 +195,16 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _conv2d_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    _refuse_second_derivative()
+    refuse_second_derivative()
     need_x, need_w, *others = ctx.needs_input_grad
     nothing = [None for _ in others]
-    if ctx.gradient != "ste":
-        grad_x, grad_w = _estimated(ctx, grad, ctx.geometry)
+    if ctx.choices.gradient != "ste":
+        grad_x, grad_w = _estimated(ctx, grad)
         return grad_x if need_x else None, grad_w if need_w else None, *nothing
-    x_hat, w_hat = _operands(ctx)
-    stride, (top, bottom, left, right), dilation, groups = ctx.geometry
-    # The exact op knows symmetric padding alone; zeros are what padded taps stand for.
-    symmetric = top == bottom and left == right
-    if not symmetric:
-        x_hat = functional.pad(x_hat, (left, right, top, bottom))
-    grad_x, grad_w, _ = torch.ops.aten.convolution_backward(
-        grad,
-        x_hat,
-        w_hat,
-        None,
-        stride,
-        [top, left] if symmetric else [0, 0],
-        dilation,
-        False,
-        [0, 0],
-        groups,
-        [need_x, need_w, False],
-    )
-    if need_x and not symmetric:
-        grad_x = functional.pad(grad_x, (-left, -right, -top, -bottom))
-    return grad_x if need_x else None, grad_w if need_w else None, *nothing
+    x_hat, w_hat = _dequantized(_operands(ctx))
+    grads = exact_conv2d_backward(grad, x_hat, w_hat, ctx.geometry, (need_x, need_w))
+    return *grads, *nothing
 
 
 approx_linear.register_autograd(_linear_backward, setup_context=_save_operands)
 approx_conv2d.register_autograd(_conv2d_backward, setup_context=_save_operands)
-
-
-def _formats(table: Tensor, signed: Sequence[bool]) -> tuple[OperandFormat, OperandFormat]:
-    rows, columns = table.shape
-    return (
-        OperandFormat(int(rows).bit_length() - 1, signed[0]),
-        OperandFormat(int(columns).bit_length() - 1, signed[1]),
-    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 from ..core.errors import ConfigError
 from ..core.names import pick
@@ -67,11 +67,3 @@ class LayerOptions:
             raise ConfigError(
                 "momentum of the activation range", got=self.momentum, expected="0 < momentum <= 1"
             )
-
-
-def split_options(arguments: Mapping[str, Any]) -> tuple[LayerOptions, dict[str, Any]]:
-    """Split keyword arguments into options and all others."""
-    names = {field.name for field in fields(LayerOptions)}
-    mine = {name: value for name, value in arguments.items() if name in names}
-    others = {name: value for name, value in arguments.items() if name not in names}
-    return LayerOptions(**mine), others

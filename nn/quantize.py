@@ -15,13 +15,16 @@ follows its own signedness, whatever the other's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError, DataError
 from .engines import Damage, Rounding, native_runs, quantize_native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIN_BITS, MAX_BITS = 2, 12
 _TINY = torch.finfo(torch.float32).tiny
@@ -104,6 +107,16 @@ class Quantized(NamedTuple):
     x_hat: Tensor
     codes: Tensor
     params: AffineParams
+
+    def reshaped(
+        self,
+        change: Callable[[Tensor], Tensor],
+        scales: Callable[[Tensor], Tensor] | None = None,
+    ) -> Quantized:
+        """Return it with numbers and codes rearranged alike, and scales by ``scales`` if given."""
+        scale, zero = self.params
+        params = self.params if scales is None else AffineParams(scales(scale), zero)
+        return Quantized(change(self.x_hat), change(self.codes), params)
 
 
 def activation_params(low: Tensor, high: Tensor, operand: OperandFormat) -> AffineParams:

@@ -1,25 +1,75 @@
-"""Recurrent layers whose matrix products go through a table; gates are exact, in float.
+"""Recurrent layers whose matrix products go through a table of either kind; gates are exact.
 
-The formulas are those of torch.nn.RNN, LSTM and GRU. The products of the input are one for a
-whole sequence, those of the hidden state one per step.
+The products of the input are one for a whole sequence, those of the hidden state one per step.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
 
-from ..core.errors import ConfigError
-from .matmul import ApproxProjection
-from .table_layer import reborn
+from .multiplying import reborn
+from .parts import projection_by
+from .recurrent_steps import gru_step, lstm_step, rnn_step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..lutgen.table import ProductTable
+    from .multipliers import MultiplierTable
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Sequences as they are run over: all rows of all times, those of a time together.
+
+    Attributes:
+        rows: [N, I], first those of time 0, then of time 1, and so on.
+        sizes: how many sequences there are at each time; never more than before.
+        given: "packed", "unbatched", "batch first" or "time first".
+        packed: what the rows came from, if that is a PackedSequence.
+    """
+
+    rows: Tensor
+    sizes: list[int]
+    given: str
+    packed: PackedSequence | None = None
+
+    @classmethod
+    def of(cls, x: Any, *, batch_first: bool) -> _Sequence:
+        """Read the input of a layer."""
+        if isinstance(x, PackedSequence):
+            return cls(x.data, x.batch_sizes.tolist(), "packed", x)
+        if x.ndim == 2:
+            return cls(x, [1] * len(x), "unbatched")
+        times_first = x.transpose(0, 1) if batch_first else x
+        sizes = [times_first.shape[1]] * times_first.shape[0]
+        return cls(times_first.flatten(0, 1), sizes, "batch first" if batch_first else "time first")
+
+    def as_given(self) -> Any:
+        """Return the rows as a layer returns its outputs for such an input."""
+        if self.packed is not None:
+            return self.packed._replace(data=self.rows)
+        if self.given == "unbatched":
+            return self.rows
+        y = self.rows.view(len(self.sizes), -1, self.rows.shape[-1])
+        return y.transpose(0, 1) if self.given == "batch first" else y
+
+    def states_as_run(self, state: Tensor) -> Tensor:
+        """Return states [layers, B, H] in the order of the rows, from those that a layer is given."""
+        if self.packed is not None and self.packed.sorted_indices is not None:
+            return state.index_select(1, self.packed.sorted_indices)
+        return state.unsqueeze(1) if self.given == "unbatched" else state
+
+    def states_as_given(self, state: Tensor) -> Tensor:
+        """Undo `states_as_run`."""
+        if self.packed is not None and self.packed.unsorted_indices is not None:
+            return state.index_select(1, self.packed.unsorted_indices)
+        return state.squeeze(1) if self.given == "unbatched" else state
 
 
 class ApproxRecurrent(nn.RNNBase):
@@ -29,18 +79,21 @@ class ApproxRecurrent(nn.RNNBase):
     _exact: type[nn.RNNBase]
 
     @classmethod
-    def from_exact(cls, layer: nn.RNNBase, table: ProductTable, **options: Any) -> Any:
+    def from_exact(cls, layer: nn.RNNBase, table: MultiplierTable, **options: Any) -> Any:
         """Return a layer that shares the parameters and hooks of an exact one.
 
         ``products`` holds a layer with a table for each weight: ``ih_l0`` for ``weight_ih_l0``.
+
+        Args:
+            layer: torch's own.
+            table: the multiplier, of either kind.
+            **options: the attributes of `LayerOptions` or `MantissaOptions`, by the kind of table.
         """
         new = reborn(layer, cls)
         weights = [name for name, _ in layer.named_parameters() if name.startswith("weight_")]
         new.products = nn.ModuleDict(
             {
-                name.removeprefix("weight_"): ApproxProjection(
-                    table, getattr(layer, name), **options
-                )
+                name.removeprefix("weight_"): projection_by(table, getattr(layer, name), **options)
                 for name in weights
             }
         )
@@ -56,63 +109,60 @@ class ApproxRecurrent(nn.RNNBase):
         """Run over sequences, with the arguments and results of torch's layer.
 
         Args:
-            input: float [T, B, I], [B, T, I] if batch_first, or [T, I].
+            input: float [T, B, I], [B, T, I] if batch_first, [T, I], or a PackedSequence.
             hx: the states to begin with; zeros if None.
-
-        Raises:
-            ConfigError: a PackedSequence.
         """
-        if isinstance(input, nn.utils.rnn.PackedSequence):
-            raise ConfigError(
-                f"{type(self).__name__} does not take packed sequences",
-                expected="a padded tensor",
-                remedy="unpack it with torch.nn.utils.rnn.pad_packed_sequence",
-            )
-        batched = input.ndim == 3
-        x = input if batched else input.unsqueeze(1)
-        x = x.transpose(0, 1) if batched and self.batch_first else x
-        states = self._begin(hx, x, batched)
+        sequence = _Sequence.of(input, batch_first=self.batch_first)
+        states = self._begin(hx, sequence)
         directions = 2 if self.bidirectional else 1
         ends = []
         for layer in range(self.num_layers):
             outputs = []
             for direction in range(directions):
                 begin = tuple(state[layer * directions + direction] for state in states)
-                output, end = self._run(x, begin, f"l{layer}" + ("_reverse" if direction else ""))
+                name = f"l{layer}" + ("_reverse" if direction else "")
+                output, end = self._run(sequence, begin, name)
                 outputs.append(output)
                 ends.append(end)
-            x = torch.cat(outputs, dim=-1)
+            rows = torch.cat(outputs, dim=-1)
             if layer + 1 < self.num_layers:
-                x = functional.dropout(x, self.dropout, self.training)
-        finals = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
-        if not batched:
-            x, finals = x.squeeze(1), tuple(state.squeeze(1) for state in finals)
-        elif self.batch_first:
-            x = x.transpose(0, 1)
-        return x, finals if len(finals) > 1 else finals[0]
+                rows = functional.dropout(rows, self.dropout, self.training)
+            sequence = replace(sequence, rows=rows)
+        finals = tuple(
+            sequence.states_as_given(torch.stack(parts)) for parts in zip(*ends, strict=True)
+        )
+        return sequence.as_given(), finals if len(finals) > 1 else finals[0]
 
-    def _begin(self, hx: Any, x: Tensor, batched: bool) -> tuple[Tensor, ...]:
+    def _begin(self, hx: Any, sequence: _Sequence) -> tuple[Tensor, ...]:
         count = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
             sizes = [self.proj_size or self.hidden_size]
             sizes += [self.hidden_size] if self.mode == "LSTM" else []
-            return tuple(x.new_zeros(count, x.shape[1], size) for size in sizes)
+            batch = sequence.sizes[0]
+            return tuple(sequence.rows.new_zeros(count, batch, size) for size in sizes)
         given = hx if isinstance(hx, tuple) else (hx,)
-        return given if batched else tuple(state.unsqueeze(1) for state in given)
+        return tuple(sequence.states_as_run(state) for state in given)
 
     def _run(
-        self, x: Tensor, state: tuple[Tensor, ...], name: str
+        self, sequence: _Sequence, state: tuple[Tensor, ...], name: str
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run one direction of one layer; return outputs [T, B, H] and the last state."""
-        from_input = self._product("ih", name, x)
+        """Run one direction of one layer; return outputs [N, H] and the last states [B, H]."""
+        from_input = torch.split(self._product("ih", name, sequence.rows), sequence.sizes)
+        steps = list(enumerate(sequence.sizes))
         reverse = name.endswith("_reverse")
         outputs = []
-        for step in reversed(from_input) if reverse else from_input:
-            state = self._step(step, self._product("hh", name, state[0]), state)
+        for time, size in reversed(steps) if reverse else steps:
+            # Sequences that are over, or have not begun, keep their state.
+            now = tuple(part[:size] for part in state)
+            after = self._step(from_input[time], self._product("hh", name, now[0]), now)
             if self.proj_size:
-                state = (self._product("hr", name, state[0]), *state[1:])
-            outputs.append(state[0])
-        return torch.stack(outputs[::-1] if reverse else outputs), state
+                after = (self._product("hr", name, after[0]), *after[1:])
+            outputs.append(after[0])
+            state = tuple(
+                new if size == len(old) else torch.cat([new, old[size:]])
+                for new, old in zip(after, state, strict=True)
+            )
+        return torch.cat(outputs[::-1] if reverse else outputs), state
 
     def _product(self, which: str, name: str, x: Tensor) -> Tensor:
         bias = getattr(self, f"bias_{which}_{name}", None) if self.bias else None
@@ -137,40 +187,26 @@ class ApproxRNN(ApproxRecurrent, nn.RNN):
         self, from_input: Tensor, from_state: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         del state
-        total = from_input + from_state
-        return (torch.tanh(total) if self.mode == "RNN_TANH" else torch.relu(total),)
+        return (rnn_step(from_input, from_state, self.nonlinearity),)
 
 
 class ApproxLSTM(ApproxRecurrent, nn.LSTM):
-    """`torch.nn.LSTM` with every product of its matrices taken from a table.
-
-    Products of gates and states, value by value, stay exact.
-    """
+    """`torch.nn.LSTM` with every product of its matrices taken from a table."""
 
     _exact = nn.LSTM
 
     def _step(
         self, from_input: Tensor, from_state: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        into, forget, content, out = (from_input + from_state).chunk(4, dim=-1)
-        cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(into) * torch.tanh(content)
-        return torch.sigmoid(out) * torch.tanh(cell), cell
+        return lstm_step(from_input, from_state, state[1])
 
 
 class ApproxGRU(ApproxRecurrent, nn.GRU):
-    """`torch.nn.GRU` with every product of its matrices taken from a table.
-
-    Products of gates and states, value by value, stay exact.
-    """
+    """`torch.nn.GRU` with every product of its matrices taken from a table."""
 
     _exact = nn.GRU
 
     def _step(
         self, from_input: Tensor, from_state: Tensor, state: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        (reset_x, update_x, new_x), (reset_h, update_h, new_h) = (
-            part.chunk(3, dim=-1) for part in (from_input, from_state)
-        )
-        reset, update = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
-        new = torch.tanh(new_x + reset * new_h)
-        return ((1 - update) * new + update * state[0],)
+        return (gru_step(from_input, from_state, state[0]),)

@@ -1,46 +1,52 @@
-"""What all layers with a table have in common: the table, its options, the quantized products."""
+"""Layers with a table of integer products: the table, its options, the quantized products.
+
+All quantize input and weight, look up and add in integers, rescale to float32 and add the bias
+in float. The result has the weight's dtype; the computation is float32 whatever the input's or
+weight's dtype, under autocast too. The table is not part of the state_dict (its identity is, in
+checkpoints: see `rtlgrad.nn.table_ids`); `set_table` swaps it, and a compiled model then runs on
+without recompiling as long as the operands keep their widths and signedness.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import nn
 
 from ..core.errors import ConfigError
 from .activation import ActivationQuantizer
 from .learned import WeightQuantizer
+from .multiplying import DropIn, E, MultiplyingLayer, needs_gradient
+from .op_arguments import Choices, Operands
 from .ops import approx_conv2d, approx_linear
 from .options import LayerOptions
 from .tables import load_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from torch import Tensor
 
     from ..lutgen.table import ProductTable
+    from .op_arguments import Geometry
     from .quantize import OperandFormat, Quantized
     from .tables import LoadedTable
 
-M = TypeVar("M", bound=nn.Module)
 
-
-class TableLayer(nn.Module):
-    """A layer whose products go through a table.
+class TableLayer(MultiplyingLayer):
+    """A layer whose products go through a table of integer products.
 
     Quantizers are submodules; the first of them is called ``activation`` where there is one input.
     """
 
+    options_kind: ClassVar[Any] = LayerOptions
+
     _loaded: LoadedTable
-    _products: Tensor
-    _formats: tuple[OperandFormat, OperandFormat]
     _options: LayerOptions
+    _formats: tuple[OperandFormat, OperandFormat]
 
     def _equip(self, table: ProductTable, options: LayerOptions) -> None:
-        self._options = options
-        self._hold(load_table(table))
+        super()._equip(table, options)
         self._add_quantizers()
         for quantizer in self.quantizers():
             quantizer.train(self.training)
@@ -67,11 +73,6 @@ class TableLayer(nn.Module):
     def options(self) -> LayerOptions:
         """How the layer computes and learns."""
         return self._options
-
-    @property
-    def engine(self) -> str:
-        """The engine's name as asked for, "auto" included."""
-        return self._options.engine
 
     @property
     def calibration(self) -> str:
@@ -129,40 +130,15 @@ class TableLayer(nn.Module):
                     expected=getattr(self._options, fixed),
                     remedy="use approximate(model, table, ...), which makes the layers anew",
                 )
-        self._options = replace(self._options, **changes)
+        super().set_options(**changes)
 
-    def set_engine(self, engine: str) -> None:
-        """Compute on another engine from now on.
-
-        Raises:
-            UnknownNameError: no engine has this name.
-        """
-        self.set_options(engine=engine)
-
-    def extra_repr(self) -> str:
-        """Return torch's description, then the table and the options that are not the default."""
-        default, mine = LayerOptions(), self._options
-        parts = [super().extra_repr(), f"table={self.table!r}", f"engine={mine.engine!r}"]
-        parts += [
-            f"{name}={getattr(mine, name)!r}"
-            for name in ("gradient", "quantizer", "accumulator")
-            if getattr(mine, name) != getattr(default, name)
-        ]
-        return ", ".join(part for part in parts if part)
+    def _load(self, table: ProductTable) -> LoadedTable:
+        return load_table(table)
 
     def _hold(self, loaded: LoadedTable) -> None:
         self._loaded = loaded
         self._products = loaded.new_products()
         self._formats = loaded.new_formats()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy takes its tensor from the table again, instead of copying up to 64 MiB.
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {name: value for name, value in state.items() if name != "_products"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._hold(self._loaded)
 
     def _quantize(
         self, activation: ActivationQuantizer, x: Tensor, operand: OperandFormat | None = None
@@ -179,60 +155,93 @@ class TableLayer(nn.Module):
         quantized: Quantized = activation(x, wanted, codes_only=not needs_gradient(x))
         return quantized
 
+    def _given(self, a: Quantized, w: Quantized) -> tuple[Any, ...]:
+        operands = Operands(
+            x_codes=a.codes,
+            w_codes=w.codes,
+            table=self._products,
+            x_scale=a.params.scale,
+            x_zero=a.params.zero,
+            w_scale=w.params.scale,
+            w_zero=self._formats[1].weight_zero,
+            signed=[operand.signed for operand in self._formats],
+        )
+        return a.x_hat, w.x_hat, *operands
+
+    @property
+    def _choices(self) -> Choices:
+        options = self._options
+        return Choices(options.engine, options.gradient, options.accumulator)
+
     def _linear(self, a: Quantized, w: Quantized) -> Tensor:
         """Return ``a [M, K] @ w [O, K].T`` through the table, float32 [M, O]."""
-        options = self._options
-        y: Tensor = approx_linear(
-            *(a.x_hat, w.x_hat, a.codes, w.codes, self._products),
-            *(a.params.scale, a.params.zero, w.params.scale, self._formats[1].weight_zero),
-            [operand.signed for operand in self._formats],
-            *(options.engine, options.gradient, options.accumulator),
-        )
+        y: Tensor = approx_linear(*self._given(a, w), *self._choices)
         return y
 
-    def _conv2d(
-        self,
-        a: Quantized,
-        w: Quantized,
-        stride: Sequence[int],
-        padding: Sequence[int],
-        dilation: Sequence[int],
-        groups: int,
-    ) -> Tensor:
-        """Return the convolution of a [B, C, H, W] with w [O, C/groups, kh, kw], float32.
-
-        Padding is (top, bottom, left, right).
-        """
-        options = self._options
-        y: Tensor = approx_conv2d(
-            *(a.x_hat, w.x_hat, a.codes, w.codes, self._products),
-            *(a.params.scale, a.params.zero, w.params.scale, self._formats[1].weight_zero),
-            [operand.signed for operand in self._formats],
-            *(list(stride), list(padding), list(dilation), groups),
-            *(options.engine, options.gradient, options.accumulator),
-        )
+    def _conv2d(self, a: Quantized, w: Quantized, geometry: Geometry) -> Tensor:
+        """Return the convolution of a [B, C, H, W] with w [O, C/groups, kh, kw], float32."""
+        y: Tensor = approx_conv2d(*self._given(a, w), *geometry, *self._choices)
         return y
 
 
-def needs_gradient(x: Tensor) -> bool:
-    """Say whether a gradient is to flow to a tensor."""
-    return torch.is_grad_enabled() and x.requires_grad
+class WeightedLayer(TableLayer, DropIn[E]):
+    """A layer of torch with one input and one weight tensor, through a table of integer products.
 
+    Activations are operand a (row of the table), weights operand b (column), with one scale per
+    output channel.
 
-def reborn(layer: nn.Module, kind: type[M]) -> M:
-    """Return a module of another class with the layer's parameters, hooks and flags.
+    Args:
+        *args: as the layer of torch.
+        table: the multiplier.
+        **kwargs: as the layer of torch, and the attributes of `LayerOptions`.
 
-    The registries of parameters, buffers and submodules are copied, as the new module gains or
-    loses some; hook registries are shared, so that handles to them go on working.
+    Raises:
+        ConfigError: operands outside 2 to 12 bits, or an option that makes no sense.
+        UnknownNameError: no such engine, calibration method, gradient or quantizer.
     """
-    new = kind.__new__(kind)
-    state = dict(layer.__dict__)
-    for registry in ("_parameters", "_buffers", "_modules"):
-        state[registry] = state[registry].copy()
-    for name in TableLayer.__annotations__:
-        state.pop(name, None)
-    for name, child in layer._modules.items():
-        if isinstance(child, ActivationQuantizer | WeightQuantizer):
-            state["_modules"].pop(name)
-    new.__dict__.update(state)
-    return new
+
+    weight: Tensor
+    activation: ActivationQuantizer
+    weight_quantizer: WeightQuantizer
+
+    def _add_quantizers(self) -> None:
+        self.activation = self._new_activation(self.weight.device)
+        self.weight_quantizer = self._new_weights(self.weight, self._outputs)
+
+    @property
+    def _outputs(self) -> int:
+        """How many output channels the weight has."""
+        return len(self.weight)
+
+    def _by_output(self) -> Tensor:
+        """Return the weight, float32 [O, ...]."""
+        return self.weight.float()
+
+    def _input(self, x: Tensor) -> Tensor:
+        """Return an input of any float type as it is quantized, in float32."""
+        return x.float()
+
+    def _operands(self, x: Tensor) -> tuple[Quantized, Quantized]:
+        """Quantize input (float32) and weight."""
+        exact = self._by_output()
+        weight: Quantized = self.weight_quantizer(
+            exact, self._formats[1], codes_only=not needs_gradient(exact)
+        )
+        return self._quantize(self.activation, x), weight
+
+    def _compute(self, x: Tensor, *others: Any, **named: Any) -> Tensor:
+        """Compute the layer through the table."""
+        raise NotImplementedError
+
+    def forward(self, input: Tensor, *others: Any, **named: Any) -> Tensor:  # noqa: A002
+        """Compute the layer, with the arguments of torch's own; the input of any float type.
+
+        Raises:
+            ConfigError: the activation range is unknown.
+            OverflowRiskError: a sum could leave int32.
+        """
+        if self.is_observing:
+            self.activation.observe(input.detach().float())
+            exact: Tensor = self._exact.forward(self, input, *others, **named)
+            return exact
+        return self._compute(input, *others, **named)

@@ -6,11 +6,13 @@ a = activation = row of the table, b = weight = column, in both.
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations of ops
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .engines import Conv2dGeometry, check_accumulator, resolve_engine
+from .engines import check_accumulator, resolve_engine
+from .op_arguments import Geometry, take
 from .tables import lookup_of
 
 
@@ -84,61 +86,19 @@ def table_conv2d(
     lookup = lookup_of(table)
     weights = w_codes.numpy()
     check_accumulator(weights, lookup)
-    geometry = geometry_of(stride, padding, dilation, groups, int(pad_code))
+    geometry = Geometry(stride, padding, dilation, groups).for_engine(int(pad_code))
     threads = layer_threads()
     acc = chosen.conv2d(x_codes.numpy(), weights, lookup, geometry, threads=threads)
     return torch.from_numpy(acc)
 
 
 @table_conv2d.register_fake
-def _(
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    pad_code: Tensor,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-) -> Tensor:
-    del table, pad_code, groups, engine
-    shape = conv2d_shape(x_codes, w_codes, stride, padding, dilation)
+def _(x_codes: Tensor, w_codes: Tensor, table: Tensor, pad_code: Tensor, *rest: Any) -> Tensor:
+    del table, pad_code
+    shape = take(rest, Geometry)[0].output_shape(x_codes, w_codes)
     return x_codes.new_empty(shape, dtype=torch.int32)
 
 
 def layer_threads() -> int:
     """Return how many threads a layer's sums are given: as many as torch has."""
     return torch.get_num_threads()
-
-
-def geometry_of(
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    pad_code: int,
-) -> Conv2dGeometry:
-    """Return an op's arguments as engines take them."""
-    top, bottom, left, right = padding
-    return Conv2dGeometry(
-        stride=(stride[0], stride[1]),
-        padding=(top, bottom, left, right),
-        dilation=(dilation[0], dilation[1]),
-        groups=groups,
-        pad_code=pad_code,
-    )
-
-
-def conv2d_shape(
-    x: Tensor, w: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
-) -> tuple[int, int, int, int]:
-    """Return the shape [B, O, H', W'] of a convolution's output; sizes may be symbolic."""
-    top, bottom, left, right = padding
-    height, width = x.shape[2] + top + bottom, x.shape[3] + left + right
-    return (
-        x.shape[0],
-        w.shape[0],
-        (height - dilation[0] * (w.shape[2] - 1) - 1) // stride[0] + 1,
-        (width - dilation[1] * (w.shape[3] - 1) - 1) // stride[1] + 1,
-    )

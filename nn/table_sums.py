@@ -9,13 +9,13 @@ import torch
 from .accumulators import parse_accumulator, refuse_engine, saturating_sums, wrapped
 from .engines import resolve_engine
 from .gradients.columns import Windows
-from .table_ops import geometry_of, table_conv2d, table_matmul
+from .table_ops import table_conv2d, table_matmul
 from .tables import lookup_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
+
+    from .op_arguments import Geometry
 
 
 def linear_sums(
@@ -49,10 +49,7 @@ def conv2d_sums(
     w_codes: Tensor,
     table: Tensor,
     pad_code: Tensor,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
+    geometry: Geometry,
     engine: str,
     accumulator: str,
 ) -> Tensor:
@@ -65,7 +62,6 @@ def conv2d_sums(
         EngineError: the engine cannot run here, or cannot do this accumulator.
     """
     kind = parse_accumulator(accumulator)
-    geometry = (stride, padding, dilation, groups)
     if kind.mode == "exact":
         exact: Tensor = table_conv2d(x_codes, w_codes, table, pad_code, *geometry, engine)
         return exact
@@ -73,7 +69,7 @@ def conv2d_sums(
         refuse_engine(engine)
         return _saturating_conv2d(x_codes, w_codes, table, int(pad_code), geometry, accumulator)
     chosen = resolve_engine(engine, device=x_codes.device.type)
-    shape = geometry_of(stride, padding, dilation, groups, int(pad_code))
+    shape = geometry.for_engine(int(pad_code))
     threads = torch.get_num_threads()
     codes = x_codes.numpy(), w_codes.numpy()
     return torch.from_numpy(
@@ -86,7 +82,7 @@ def _saturating_conv2d(
     w_codes: Tensor,
     table: Tensor,
     pad_code: int,
-    geometry: tuple[Sequence[int], Sequence[int], Sequence[int], int],
+    geometry: Geometry,
     accumulator: str,
 ) -> Tensor:
     image, kernel = x_codes.shape[2:], w_codes.shape[2:]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - torch reads the annotations of ops
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ...core.errors import EngineError
 from ..engines import resolve_engine
-from ..quantize import OperandFormat
+from ..op_arguments import ENGINE, GEOMETRY, OPERANDS, Geometry, Operands, take
 from .choice import parse_gradient
 from .columns import Windows
 from .lookup import lut_backward
@@ -25,24 +24,12 @@ _CHUNK_ENTRIES = 1 << 24
 """Entries of a matrix of taps held at a time: 64 MiB of int32, whatever the layer."""
 
 
-@torch.library.custom_op("rtlgrad::approx_backward", mutates_args=())
-def approx_backward(
-    grad: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    gradient: str,
-    engine: str = "auto",
-) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op(
+    "rtlgrad::approx_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad, {OPERANDS}, {GEOMETRY}, str gradient, {ENGINE}) -> (Tensor, Tensor)",
+)
+def approx_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     """Return the gradients of a convolution's dequantized operands.
 
     The forward is ``y = sum(P[x, w]) * x_scale * w_scale`` with
@@ -56,20 +43,9 @@ def approx_backward(
 
     Args:
         grad: float32 [B, O, H', W'].
-        x_codes: activation codes, uint8 or int16 [B, C, H, W].
-        w_codes: weight codes, uint8 or int16 [O, C/groups, kh, kw].
-        table: int32 [2^wa, 2^wb].
-        x_scale: float32 [].
-        x_zero: int32 [], the zero point as a value.
-        w_scale: float32 [O].
-        w_zero: the weights' zero point as a value.
-        signed: whether the codes of (activation, weight) are two's complement.
-        stride: (vertical, horizontal).
-        padding: (top, bottom, left, right).
-        dilation: (vertical, horizontal).
-        groups: channel groups.
-        gradient: as `parse_gradient` reads it, not ``ste``.
-        engine: an engine's name, or "auto". "numpy" computes ``lut`` in torch.
+        *arguments: `Operands` of a convolution, then `Geometry`, then `_Estimate`: the gradient
+            as `parse_gradient` reads it, not ``ste``, and an engine's name, of which "numpy"
+            computes ``lut`` in torch.
 
     Returns:
         float32 gradients of x_hat [B, C, H, W] and w_hat [O, C/groups, kh, kw].
@@ -78,6 +54,7 @@ def approx_backward(
         ConfigError: the gradient does not fit the table.
         EngineError: the engine cannot run here.
     """
+    given, geometry, (gradient, engine) = take(arguments, Operands, Geometry, _Estimate)
     if grad.device.type != "cpu":
         raise EngineError(
             f"the gradient {gradient!r} is not computed on {grad.device}",
@@ -85,51 +62,29 @@ def approx_backward(
             remedy="move the model and its inputs to the CPU, or choose 'ste'",
         )
     chosen = parse_gradient(gradient)
-    a, b = (
-        OperandFormat(int(side).bit_length() - 1, sign)
-        for side, sign in zip(table.shape, signed, strict=True)
-    )
-    windows = Windows(
-        (x_codes.shape[2], x_codes.shape[3]),
-        (w_codes.shape[2], w_codes.shape[3]),
-        stride,
-        padding,
-        dilation,
-        groups,
-    )
-    product = Product(x_codes, w_codes, table, x_scale, int(x_zero), w_scale, w_zero, a, b)
-    device = x_codes.device.type
+    image, kernel = given.x_codes.shape[2:], given.w_codes.shape[2:]
+    windows = Windows((image[0], image[1]), (kernel[0], kernel[1]), *geometry)
+    product = Product.of(given)
+    resolved = resolve_engine(engine, device=grad.device.type)
     if chosen.kind == "table":
-        return quantized_backward(grad, product, windows, resolve_engine(engine, device=device))
-    tables = _tables(table, (signed[0], signed[1]), chosen)
+        return quantized_backward(grad, product, windows, resolved)
+    tables = _tables(given.table, (given.signed[0], given.signed[1]), chosen)
     if chosen.kind == "slope":
         return _slope_backward(grad, product, windows, tables)
-    native = resolve_engine(engine, device=device).name != "numpy"
+    native = resolved.name != "numpy"
     grad_x, grad_w = _lut_backward(grad, product, windows, tables, native=native)
     return grad_x.contiguous(), grad_w.contiguous()
 
 
+class _Estimate(NamedTuple):
+    gradient: str
+    engine: str = "auto"
+
+
 @approx_backward.register_fake
-def _(
-    grad: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    gradient: str,
-    engine: str = "auto",
-) -> tuple[Tensor, Tensor]:
-    del grad, table, x_scale, x_zero, w_zero, signed, stride, padding, dilation, groups
-    del gradient, engine
-    return w_scale.new_empty(x_codes.shape), w_scale.new_empty(w_codes.shape)
+def _(grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    given = take(arguments, Operands)[0]
+    return grad.new_empty(given.x_codes.shape), grad.new_empty(given.w_codes.shape)
 
 
 def _slope_backward(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..engines import Engine
+    from ..op_arguments import Operands
     from ..quantize import OperandFormat
     from .columns import Windows
 
@@ -57,6 +58,13 @@ class Product:
     w_zero: int
     a: OperandFormat
     b: OperandFormat
+
+    @classmethod
+    def of(cls, operands: Operands) -> Product:
+        """Return an op's operands with their formats."""
+        o = operands
+        tensors = (o.x_codes, o.w_codes, o.table)
+        return cls(*tensors, o.x_scale, int(o.x_zero), o.w_scale, o.w_zero, *o.formats)
 
 
 def quantized_backward(

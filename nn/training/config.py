@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
 from ...core.names import nearest
-from ..mantissa_layers import EVERY_PRODUCT, parse_products
+from ..mantissa_options import EVERY_PRODUCT, parse_products
 from ..options import LayerOptions
 from .schedule import Phase, parse_phases
 
@@ -50,7 +50,7 @@ class TrainConfig:
         gradient: how the gradients of products are estimated (`rtlgrad.nn.gradients`).
         quantizer: how scales are found, a key of `rtlgrad.nn.options.QUANTIZERS`.
         approximate: with a floating-point design, which products of training go through its table
-            (`rtlgrad.nn.mantissa_layers.PRODUCTS`, with commas between); the others are exact.
+            (`rtlgrad.nn.mantissa_options.PRODUCTS`, with commas between); the others are exact.
         accumulator: what keeps the sums of products (`rtlgrad.nn.accumulators`).
         correct_bias: after calibration, take the multiplier's mean error off the biases
             (`rtlgrad.nn.bias_correction`).

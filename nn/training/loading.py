@@ -9,7 +9,8 @@ from .checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from .determinism import reproducible
 from .evaluation import Evaluation, evaluate
 from .identity import check_data, check_table
-from .prepare import prepare_data, restored_model
+from .prepare import restored_model
+from .run_data import prepare_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

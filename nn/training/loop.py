@@ -16,9 +16,10 @@ from .distributed import join_processes
 from .evaluation import products_per_image
 from .folder import locked
 from .identity import check_processes, check_same_run
-from .prepare import enter_epoch, prepare_data
+from .prepare import enter_epoch
 from .progress import EpochDone, Finished, Interrupted, Started, StepDone, silent
 from .results import RESULT_NAME, load_result
+from .run_data import prepare_data
 from .session import Session, begin, finish, next_state, resume
 
 if TYPE_CHECKING:
@@ -81,17 +82,9 @@ def train(
     with group.only_here(locked(folder)):
         group.check(config)
         progress = progress if group.writes else silent
-        result_file = folder / RESULT_NAME
-        if result_file.exists():
-            result = load_result(result_file)
-            check_same_run(result, result_file, config, table, data)
-            progress(Finished(folder, result.initial, result.test))
-            return result
-        checkpoint = None
-        if (folder / CHECKPOINT_NAME).exists():
-            checkpoint = load_checkpoint(folder / CHECKPOINT_NAME)
-            check_same_run(checkpoint, folder / CHECKPOINT_NAME, config, table, data)
-            check_processes(checkpoint, folder / CHECKPOINT_NAME, group.count)
+        if (folder / RESULT_NAME).exists():
+            return _finished_before(config, data, table, folder, progress)
+        checkpoint = _found_checkpoint(config, data, table, folder, group.count)
         group.wait()  # all have looked into the folder before the first one writes there
         threads = config.threads if checkpoint is None else checkpoint.threads
         with reproducible(config.seed, threads):
@@ -103,6 +96,37 @@ def train(
                 safe = 0 if run.state is None else run.state.epoch
                 progress(Interrupted(folder, safe, config.epochs))
                 raise
+
+
+def _finished_before(
+    config: TrainConfig,
+    data: ImageData,
+    table: MultiplierTable | None,
+    folder: Path,
+    progress: Progress,
+) -> RunResult:
+    """Return the result that a folder holds, if it is that of the same run."""
+    result = load_result(folder / RESULT_NAME)
+    check_same_run(result, folder / RESULT_NAME, config, table, data)
+    progress(Finished(folder, result.initial, result.test))
+    return result
+
+
+def _found_checkpoint(
+    config: TrainConfig,
+    data: ImageData,
+    table: MultiplierTable | None,
+    folder: Path,
+    processes: int,
+) -> Checkpoint | None:
+    """Return the checkpoint that a folder holds, if any, and if it is that of the same run."""
+    file = folder / CHECKPOINT_NAME
+    if not file.exists():
+        return None
+    checkpoint = load_checkpoint(file)
+    check_same_run(checkpoint, file, config, table, data)
+    check_processes(checkpoint, file, processes)
+    return checkpoint
 
 
 def _work(run: Session, checkpoint: Checkpoint | None) -> RunResult:

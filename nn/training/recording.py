@@ -12,7 +12,7 @@ from .checkpoint import CHECKPOINT_NAME
 from .determinism import reproducible
 from .identity import check_data
 from .loading import load_model
-from .prepare import prepare_data
+from .run_data import prepare_data
 
 if TYPE_CHECKING:
     from pathlib import Path

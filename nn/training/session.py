@@ -16,18 +16,11 @@ from .determinism import random_states, restore_random_states
 from .distributed import Processes
 from .evaluation import count_products, evaluate, evaluation_from_json
 from .folder import CONFIG_NAME, METRICS_NAME
-from .prepare import (
-    calibrate_ranges,
-    check_layer_tables,
-    enter_epoch,
-    initial_weights,
-    load_weights,
-    plain_model,
-    scheduled_ids,
-    with_table,
-)
+from .prepare import calibrate_ranges, enter_epoch, plain_model, with_table
 from .progress import Evaluating, Finished
 from .results import RunResult, save_result, versions
+from .run_tables import check_layer_tables, scheduled_ids
+from .weights import initial_weights, load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +32,9 @@ if TYPE_CHECKING:
     from ..multipliers import MultiplierTable
     from .config import TrainConfig
     from .evaluation import Evaluation
-    from .prepare import PreparedData, PreparedModel
+    from .prepare import PreparedModel
     from .progress import Progress
+    from .run_data import PreparedData
 
 
 @dataclass

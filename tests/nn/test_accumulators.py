@@ -11,6 +11,7 @@ from rtlgrad.core.errors import ConfigError, EngineError, OverflowRiskError
 from rtlgrad.lutgen import ProductTable, exact_table
 from rtlgrad.nn import ApproxConv2d, ApproxLinear
 from rtlgrad.nn.accumulators import parse_accumulator
+from rtlgrad.nn.op_arguments import Geometry
 from rtlgrad.nn.ops import approx_conv2d, approx_linear
 from rtlgrad.nn.table_sums import conv2d_sums, linear_sums
 
@@ -59,7 +60,7 @@ def test_convolutions_add_channel_by_channel_row_by_row(accumulator, seed, group
     pad = torch.tensor(9)
     got = conv2d_sums(
         *(torch.from_numpy(x), torch.from_numpy(w), torch.from_numpy(table), pad),
-        *([2, 1], [1, 0, 1, 2], [1, 1], groups, "auto", accumulator),
+        *(Geometry([2, 1], [1, 0, 1, 2], [1, 1], groups), "auto", accumulator),
     )
     mode, bits = accumulator.split(":")
     padded = np.pad(x, ((0, 0), (0, 0), (1, 0), (1, 2)), constant_values=9)

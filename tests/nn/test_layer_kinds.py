@@ -10,17 +10,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.mantissas import MANTISSA_MODELS, cut_off
 from rtlgrad.core.errors import ConfigError
 from rtlgrad.lutgen import ProductTable, exact_table
+from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.lutgen.table import code_values
 from rtlgrad.nn import approximate, calibrate, restore, table_ids
 from rtlgrad.nn.attention import approx_attention
-from rtlgrad.nn.conv_layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
+from rtlgrad.nn.layers import ApproxConv1d, ApproxConv3d, ApproxConvTranspose2d
+from rtlgrad.nn.mantissa_layers import MantissaMatmul
 from rtlgrad.nn.matmul import ApproxMatmul
 from torch import nn
 from torch.nn import functional
 
 FINE = exact_table(12, 12)
+FINE_MANTISSAS = MantissaTable(10, *cut_off(MANTISSA_MODELS["mant10_exact"][1](), 10), name="fine")
+MITCHELL = MantissaTable(7, *cut_off(MANTISSA_MODELS["mant7_mitchell"][1](), 7), name="mitchell")
+NOTHING = ProductTable(np.zeros((4096, 4096), np.int32), name="nothing")
+KINDS = {"integer": FINE, "float": FINE_MANTISSAS}
 
 
 def random_table(seed, wa=5, wb=4, signed=(False, False)):
@@ -189,20 +196,24 @@ LAYERS = {
     "lstm-projected": (lambda: nn.LSTM(5, 6, proj_size=3), (4, 3, 5)),
     "lstm-unbatched": (lambda: nn.LSTM(5, 6, bias=False), (4, 5)),
     "gru": (lambda: nn.GRU(5, 6, 2, bidirectional=True), (4, 3, 5)),
+    "lstm-cell": (lambda: nn.LSTMCell(5, 6), (3, 5)),
+    "gru-cell": (lambda: nn.GRUCell(5, 6, bias=False), (3, 5)),
+    "rnn-cell-unbatched": (lambda: nn.RNNCell(5, 6), (5,)),
     "rnn": (lambda: nn.RNN(5, 6, nonlinearity="relu"), (4, 3, 5)),
 }
 
 
 # torch's own remark on its own LSTM with projections.
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", LAYERS)
-def test_with_fine_exact_products_a_layer_does_what_torchs_own_does(name):
-    make, shape = LAYERS[name]
+def test_with_fine_exact_products_a_layer_does_what_torchs_own_does(name, kind):
+    (make, shape), table = LAYERS[name], KINDS[kind]
     torch.manual_seed(0)
     model = nn.ModuleList([make()])
     exact, x = copy.deepcopy(model), torch.randn(shape, requires_grad=True)
     state = model.state_dict()
-    conversion = approximate(model, FINE)
+    conversion = approximate(model, table)
     assert len(conversion.changed) == 1
     assert not conversion.exact
     assert set(state) <= set(model.state_dict())  # parameters keep their names
@@ -224,7 +235,7 @@ def test_with_fine_exact_products_a_layer_does_what_torchs_own_does(name):
         assert (one - other).norm() <= 0.08 * other.norm()
     # A state taken here gives the same layer elsewhere; and the way back is exact.
     twin = nn.ModuleList([make()])
-    approximate(twin, FINE)
+    approximate(twin, table)
     twin.load_state_dict(model.state_dict())
     twin.eval()
     other = twin[0](x)
@@ -235,6 +246,7 @@ def test_with_fine_exact_products_a_layer_does_what_torchs_own_does(name):
     assert torch.equal(back[0] if isinstance(back, tuple) else back, flat[1])
 
 
+MASKS = ("none", "bool", "float", "padding", "3d")
 MHA = {
     "plain": {},
     "batch-first": {"batch_first": True},
@@ -242,13 +254,20 @@ MHA = {
 }
 
 
-@pytest.mark.parametrize("name", MHA)
-@pytest.mark.parametrize("masked", ["none", "bool", "float", "padding", "3d"])
-def test_attention_module_does_what_torchs_own_does(name, masked):
+@pytest.mark.parametrize(
+    ("name", "masked", "kind"),
+    [(name, masked, "integer") for name in MHA for masked in MASKS]
+    + [
+        ("plain", "3d", "float"),
+        ("batch-first", "padding", "float"),
+        ("other-sizes", "none", "float"),
+    ],
+)
+def test_attention_module_does_what_torchs_own_does(name, masked, kind):
     torch.manual_seed(0)
     model = nn.ModuleDict({"attention": nn.MultiheadAttention(8, 2, **MHA[name])})
     exact = copy.deepcopy(model)
-    assert approximate(model, FINE).changed[0].kind == "ApproxMultiheadAttention"
+    assert approximate(model, KINDS[kind]).changed[0].kind == "ApproxMultiheadAttention"
     L, S, B = 4, 6, 3
     sizes = [(L, 8), (S, MHA[name].get("kdim", 8)), (S, MHA[name].get("vdim", 8))]
     first = MHA[name].get("batch_first", False)
@@ -278,6 +297,32 @@ def test_attention_module_does_what_torchs_own_does(name, masked):
         torch.testing.assert_close(call(model, 0), theirs)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sort", [True, False])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_packed_sequences_do_what_torchs_own_do(sort, bidirectional, kind):
+    torch.manual_seed(0)
+    lengths = [5, 4, 2, 2] if sort else [2, 5, 2, 4]
+    packed = nn.utils.rnn.pack_sequence([torch.randn(n, 3) for n in lengths], enforce_sorted=sort)
+    model = nn.ModuleList([nn.LSTM(3, 4, 2, bidirectional=bidirectional)])
+    exact = copy.deepcopy(model)
+    begin = tuple(torch.randn(4 if bidirectional else 2, 4, 4) for _ in "hc")
+    approximate(model, KINDS[kind])
+    calibrate(model, [packed], forward=lambda m, batch: m[0](batch, begin))
+    model.eval(), exact.eval()
+    (mine, ends), (theirs, their_ends) = model[0](packed, begin), exact[0](packed, begin)
+    close(mine.data, theirs.data, 0.01)
+    assert torch.equal(mine.batch_sizes, theirs.batch_sizes)
+    for one, other in zip(ends, their_ends, strict=True):
+        close(one, other, 0.01)
+    # Packing is bookkeeping: alone, each sequence gives the same numbers to the last bit.
+    whole, _ = nn.utils.rnn.pad_packed_sequence(mine)
+    for n, length in enumerate(lengths):
+        alone = nn.utils.rnn.pad_packed_sequence(packed)[0][:length, n : n + 1]
+        states = tuple(state[:, n : n + 1] for state in begin)
+        assert torch.equal(model[0](alone, states)[0], whole[:length, n : n + 1])
+
+
 def test_a_table_of_zeros_leaves_nothing_but_the_biases():
     nothing = ProductTable(np.zeros((256, 256), np.int32), True, True, name="nothing")
     torch.manual_seed(0)
@@ -294,8 +339,9 @@ def test_a_table_of_zeros_leaves_nothing_but_the_biases():
     torch.testing.assert_close(gru(x)[0][0], first.expand(2, 4))
 
 
+@pytest.mark.parametrize("product", [ApproxMatmul, MantissaMatmul])
 @pytest.mark.parametrize("how", ["plain", "causal", "mask", "bias", "scale", "gqa"])
-def test_attention_function_does_what_torchs_own_does(how):
+def test_attention_function_does_what_torchs_own_does(how, product):
     torch.manual_seed(0)
     heads = 2 if how == "gqa" else 4
     q, k, v = torch.randn(2, 4, 5, 8), torch.randn(2, heads, 5, 8), torch.randn(2, heads, 5, 6)
@@ -307,43 +353,45 @@ def test_attention_function_does_what_torchs_own_does(how):
         "scale": {"scale": 0.7},
         "gqa": {"enable_gqa": True},
     }[how]
-    scores, mixture = ApproxMatmul(FINE), ApproxMatmul(FINE)
+    scores, mixture = (product(FINE if product is ApproxMatmul else FINE_MANTISSAS) for _ in "sm")
     got = approx_attention(q, k, v, scores, mixture, **options)
     close(got, functional.scaled_dot_product_attention(q, k, v, **options), 0.01)
     with pytest.raises(ConfigError, match="is_causal"):
         approx_attention(q, k, v, scores, mixture, attn_mask=q, is_causal=True)
 
 
-def test_an_encoder_layer_multiplies_through_tables_in_inference_too():
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_layer_multiplies_through_tables_in_inference_too(kind):
     torch.manual_seed(0)
     model = nn.TransformerEncoder(
         nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False
     ).eval()
     exact, x = copy.deepcopy(model), torch.randn(2, 5, 8)
-    assert len(approximate(model, FINE).changed) == 6
+    assert len(approximate(model, KINDS[kind]).changed) == 6
     calibrate(model, [x])
     with torch.no_grad():
         close(model(x), exact(x), 0.02)
-        nothing = ProductTable(np.zeros((4096, 4096), np.int32), name="nothing")
-        approximate(model, nothing)
-        assert (model(x) - exact(x)).abs().max() > 0.1  # the fused kernel would not notice
+        other = NOTHING if kind == "integer" else MITCHELL
+        approximate(model, other)
+        before = (model(x) - exact(x)).abs().max()
+        assert before > 0.01  # the fused kernel would not notice
 
 
 def test_what_a_layer_does_not_support_is_refused_or_left_with_the_reason():
     model = nn.ModuleDict(
         {
             "a": nn.MultiheadAttention(4, 2, add_zero_attn=True),
-            "r": nn.LSTM(2, 3),
-            "c": nn.GRUCell(2, 2),
+            "b": nn.Bilinear(2, 3, 2),
+            "t": nn.ConvTranspose3d(2, 2, 1),
         }
     )
     conversion = approximate(model, FINE)
     reasons = {e.names[0]: e.reason for e in conversion.exact}
-    assert set(reasons) == {"a", "c"}
-    assert "add_zero_attn" in reasons["a"]
-    packed = nn.utils.rnn.pack_sequence([torch.randn(3, 2)])
-    with pytest.raises(ConfigError, match="packed"):
-        model["r"](packed)
+    assert reasons == {
+        "a": "not supported: add_bias_kv or add_zero_attn",
+        "b": "Bilinear has no approximate counterpart",
+        "t": "ConvTranspose3d has no approximate counterpart",
+    }
     with pytest.raises(ConfigError, match="do not fit"):
         ApproxMatmul(FINE)(torch.randn(2, 3), torch.randn(2, 3))
 

@@ -18,12 +18,15 @@ from rtlgrad.lutgen import exact_table
 from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.nn import approximate, calibrate, restore, table_ids
 from rtlgrad.nn.mantissa_layers import (
-    EVERY_PRODUCT,
+    MantissaConv1d,
     MantissaConv2d,
+    MantissaConv3d,
+    MantissaConvTranspose2d,
     MantissaLinear,
     MantissaMatmul,
-    parse_products,
+    MantissaProjection,
 )
+from rtlgrad.nn.mantissa_options import EVERY_PRODUCT, parse_products
 from rtlgrad.nn.matmul_sites import approximate_matmuls
 from torch import nn
 from torch.nn import functional
@@ -139,6 +142,57 @@ def test_conv2d_is_the_loop_over_single_products(seed, groups, stride, padding, 
         assert float(layer.weight.grad[o, c, p, q]) == summed(pairs, MITCHELL)
 
 
+def taps_of(layer, image, place):
+    """The (input, weight) pairs of one output of a convolution, in the order of a weight's entries."""
+    b, o, *where = place
+    per_group, kernel = layer.weight.shape[1], layer.weight.shape[2:]
+    first = o // (layer.out_channels // layer.groups) * per_group
+    w = layer.weight.detach().numpy()
+    for c, *tap in np.ndindex(per_group, *kernel):
+        steps = zip(where, layer.stride, tap, layer.dilation, strict=True)
+        at = tuple(i * s + k * d for i, s, k, d in steps)
+        yield image[(b, first + c, *at)], w[(o, c, *tap)]
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data(), st.integers(0, 2**32), st.sampled_from([MantissaConv1d, MantissaConv3d]))
+def test_conv1d_and_conv3d_are_the_loop_over_single_products(data, seed, kind):
+    dims = 1 if kind is MantissaConv1d else 3
+    each = lambda low, high: data.draw(st.tuples(*[st.integers(low, high)] * dims))  # noqa: E731
+    groups, padding = data.draw(st.integers(1, 2)), each(0, 1)
+    geometry = {"stride": each(1, 2), "padding": padding, "dilation": each(1, 2), "groups": groups}
+    layer = kind(2, 2, (2, 1, 2)[-dims:], bias=False, table=MBM, **geometry)
+    layer.weight.data = drawn(*layer.weight.shape, seed=seed)
+    x = drawn(1, 2, *(4, 3, 4)[-dims:], seed=seed + 1)
+    y = layer(x).detach()
+    image = np.pad(x.numpy(), [(0, 0), (0, 0), *[(p, p) for p in padding]])
+    for place in np.ndindex(*y.shape):
+        assert float(y[place]) == summed(taps_of(layer, image, place), MBM)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data(), st.integers(0, 2**32))
+def test_transposed_convolution_is_the_loop_over_single_products(data, seed):
+    groups, stride = data.draw(st.integers(1, 2)), data.draw(st.tuples(*[st.integers(1, 2)] * 2))
+    padding = data.draw(st.tuples(*[st.integers(0, 1)] * 2))
+    layer = MantissaConvTranspose2d(
+        *(2 * groups, groups, (2, 3), stride, padding), groups=groups, bias=False, table=MITCHELL
+    )
+    layer.weight.data = drawn(*layer.weight.shape, seed=seed)
+    x = drawn(1, 2 * groups, 3, 2, seed=seed + 1)
+    y = layer(x).detach()
+    assert y.shape == layer.to_exact()(x).shape
+    want = np.zeros(y.shape)
+    for o, i, j, p, q in np.ndindex(groups, 3, 2, 2, 3):
+        down, across = i * stride[0] + p - padding[0], j * stride[1] + q - padding[1]
+        if 0 <= down < y.shape[2] and 0 <= across < y.shape[3]:
+            pairs = [(x[0, 2 * o + c, i, j], layer.weight.detach()[2 * o + c, 0, p, q])
+                     for c in range(2)]  # fmt: skip
+            want[0, o, down, across] += summed(pairs, MITCHELL)
+    # Taps that meet in one output are added in float32, in an order of torch's own.
+    np.testing.assert_allclose(y.numpy(), want, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("x", "w", "expected"),
     [
@@ -221,6 +275,29 @@ def test_bfloat16_is_computed_as_the_same_numbers_in_float32_and_rounded():
     assert torch.equal(wide(x.float()), wide(x))
 
 
+@pytest.mark.parametrize("make", [
+    lambda: (nn.MultiheadAttention(8, 2), lambda m, x: m(x, x, x)[0]),
+    lambda: (nn.LSTM(8, 4), lambda m, x: m(x)[0]),
+])  # fmt: skip
+def test_composite_layers_take_bfloat16(make):
+    torch.manual_seed(0)
+    layer, run = make()
+    model = nn.ModuleList([layer])
+    approximate(model, table_of("bf16_mbm"))
+    x = drawn(3, 2, 8, seed=0)
+    wide = run(model[0], x)
+    narrow = run(model.bfloat16()[0], x.bfloat16())
+    assert narrow.dtype == torch.bfloat16
+    # Intermediate results are rounded to 8 bits.
+    torch.testing.assert_close(narrow.float(), wide, rtol=0.05, atol=0.02)
+
+
+def test_a_projection_is_the_linear_layer_of_its_weight():
+    layer = MantissaLinear(6, 4, table=MBM)
+    x = drawn(2, 3, 6, seed=0)
+    assert torch.equal(MantissaProjection(MBM)(x, layer.weight, layer.bias), layer(x))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_other_types_are_refused(dtype):
     with pytest.raises(ConfigError, match="float32 or bfloat16"):
@@ -236,7 +313,7 @@ class Net(nn.Module):
         torch.manual_seed(0)
         self.conv = nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular")
         self.deep = nn.Conv2d(4, 4, 3, groups=2, stride=2)
-        self.line = nn.Conv1d(4, 4, 1)
+        self.line = nn.ConvTranspose1d(4, 4, 1)
         self.fc = nn.Linear(16, 3)
 
     def forward(self, x):
@@ -265,7 +342,7 @@ def test_conversion_says_what_it_did_and_keeps_the_state():
     ]
     assert {e.names: e.reason for e in done.exact} == {
         ("conv",): "a rule leaves it exact",
-        ("line",): "Conv1d has no counterpart with a mantissa table",
+        ("line",): "ConvTranspose1d has no approximate counterpart",
     }
     assert "mant7_mbm" in str(done)
     assert table_ids(model) == {"deep": MBM.id, "fc": MBM.id}

@@ -184,5 +184,5 @@ def test_what_is_wrong_is_named():
     with pytest.raises(UnknownNameError, match="nativ"):
         mantissa_matmul(x, x, table, "nativ")
     y = mantissa_linear(x.clone().requires_grad_(), x, table, [True] * 3)
-    with pytest.raises(NotImplementedError, match="no derivative of their own"):
+    with pytest.raises(NotImplementedError, match="no derivative of its own"):
         torch.autograd.grad(y.sum(), y.grad_fn.next_functions[0][0].variable, create_graph=True)

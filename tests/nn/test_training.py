@@ -54,7 +54,7 @@ from rtlgrad.nn.training import (
 )
 from rtlgrad.nn.training.checkpoint import content_digest
 from rtlgrad.nn.training.config import learning_rate
-from rtlgrad.nn.training.prepare import prepare_data
+from rtlgrad.nn.training.run_data import prepare_data
 from torch import nn
 
 if TYPE_CHECKING:
