@@ -104,10 +104,11 @@ def separable_backward(
     for start in range(0, len(codes), step):
         some, slope = codes[start : start + step], grad[start : start + step]
         inputs = _mapped(some, by_b.of_a)
-        sums = _convolved_back(slope, some, weights, windows, of="input")
+        wide = slope.new_empty(len(some), weights.shape[1] * windows.groups, *windows.padded)
+        sums = _convolved_back(slope, wide, weights, windows, of="x")
         inside = (..., slice(top, top + height), slice(left, left + width))
         parts.append(_dotted(sums[inside], _mapped(some[inside], by_a.of_a), by_a))
-        outer = _convolved_back(slope, inputs, p.w_codes, windows, of="weight")
+        outer = _convolved_back(slope, inputs, chosen, windows, of="weight")
         grad_w += _dotted(outer, chosen, by_b)
     grad_x = torch.cat(parts) if parts else grad.new_zeros(p.x_codes.shape)
     return grad_x.contiguous(), grad_w * p.x_scale
@@ -129,15 +130,13 @@ def _dotted(one: Tensor, other: Tensor, terms: Terms) -> Tensor:
 def _convolved_back(
     grad: Tensor, x: Tensor, weight: Tensor, windows: Windows, *, of: str
 ) -> Tensor:
-    """Return one gradient of a convolution without padding; of the other operand the shape counts."""
-    geometry = {
-        "stride": tuple(windows.stride),
-        "padding": (0, 0),
-        "dilation": tuple(windows.dilation),
-        "groups": windows.groups,
-    }
-    if of == "input":
-        shape = (len(grad), weight.shape[1] * windows.groups, *windows.padded)
-        return torch.nn.grad.conv2d_input(shape, weight, grad, **geometry)
-    shape = (len(weight), x.shape[1] // windows.groups, *windows.kernel)
-    return torch.nn.grad.conv2d_weight(x, shape, grad, **geometry)
+    """Return the gradient of a convolution without padding with respect to "x" or "weight".
+
+    Of the operand whose gradient it is, nothing but the shape counts.
+    """
+    found: list[Tensor] = torch.ops.aten.convolution_backward(
+        *(grad, x, weight, None),
+        *(list(windows.stride), [0, 0], list(windows.dilation), False, [0, 0]),
+        *(windows.groups, [of == "x", of == "weight", False]),
+    )
+    return found[of == "weight"]
