@@ -15,18 +15,19 @@ INIT ?=
 CHECKPOINT ?=
 RUNS ?= out/runs
 EVOAPPROX ?=
+STUDY ?=
 ARGS ?=
 
 # OpenMP threads that spin while they wait are slow on a machine that does other work too.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lut train eval report catalogue conformance demo test lint bench bench-lut sanitize test-gpu bench-gpu fuzz doctor clean
+.PHONY: help setup lut train eval report catalogue conformance demo test lint bench bench-lut experiments sanitize test-gpu bench-gpu fuzz doctor clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
-	@echo "  Variables: DESIGN, MODEL, DATA, INIT, LIBERTY, CHECKPOINT, RUNS, EVOAPPROX; ARGS is passed on to rtlgrad."
+	@echo "  Variables: DESIGN, MODEL, DATA, INIT, LIBERTY, CHECKPOINT, RUNS, EVOAPPROX, STUDY; ARGS is passed on to rtlgrad."
 
 setup: $(READY) ## install everything into .venv
 
@@ -69,6 +70,10 @@ bench: $(READY) ## measure engines and characterization; JSON in out/bench.json 
 
 bench-lut: $(READY) ## measure characterization alone; JSON in out/bench-lut.json
 	@$(RUN) benchmarks/bench_characterize.py --json out/bench-lut.json $(ARGS)
+
+experiments: $(READY) ## do a study of docs/experiments.md, or go on with it: make experiments STUDY=noise
+	@$(if $(STUDY),,$(error say which study: make experiments STUDY=NAME; docs/experiments.md lists them))
+	@PYTHONPATH=benchmarks $(RUN) -m experiments $(STUDY) $(ARGS)
 
 sanitize: $(READY) ## the native engine's tests under ASan and UBSan, then TSan (slow)
 	@$(RUN) scripts/sanitize.py $(ARGS)

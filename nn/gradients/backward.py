@@ -15,6 +15,7 @@ from .choice import parse_gradient
 from .columns import Windows
 from .lookup import lut_backward
 from .quantized import Product, quantized_backward
+from .separable import separable_backward
 from .tables import GradientTables, lut_gradients, slopes
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def approx_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     if chosen.kind == "slope":
         return _slope_backward(grad, product, windows, tables)
     native = resolved.name != "numpy"
+    if native and tables.terms is not None:
+        return separable_backward(grad, product, windows, *tables.terms)
     grad_x, grad_w = _lut_backward(grad, product, windows, tables, native=native)
     return grad_x.contiguous(), grad_w.contiguous()
 

@@ -7,17 +7,20 @@ whatever their codes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.errors import ConfigError
 from ...lutgen.table import code_values
+from .separable import separate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .choice import Gradient
+    from .separable import Terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,13 @@ class GradientTables:
 
     by_a: NDArray[np.float32]
     by_b: NDArray[np.float32]
+
+    @cached_property
+    def terms(self) -> tuple[Terms, Terms] | None:
+        """Both two-dimensional tables as sums of products, or None if one has too many."""
+        by_a = separate(self.by_a)
+        by_b = None if by_a is None else separate(self.by_b)
+        return None if by_a is None or by_b is None else (by_a, by_b)
 
 
 def lut_gradients(

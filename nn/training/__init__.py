@@ -21,7 +21,15 @@ from .progress import (
 )
 from .results import RESULT_NAME, RunResult, load_result
 from .schedule import Phase, parse_phases
-from .sweep import SweepRow, SweepRun, designs_needed, plan_sweep, run_sweep, summarize
+from .sweep import (
+    SweepRow,
+    SweepRun,
+    designs_needed,
+    plan_sweep,
+    run_sweep,
+    summarize,
+    with_multiplier,
+)
 from .toml_config import build_config, read_toml
 
 __all__ = [
@@ -64,4 +72,5 @@ __all__ = [
     "summarize",
     "tables_for",
     "train",
+    "with_multiplier",
 ]

@@ -97,7 +97,7 @@ def plan_sweep(
             raise ConfigError(f"{name} of a sweep", got=values, expected="one or more, each once")
     runs = []
     for multiplier, gradient, seed in product(multipliers, gradients, seeds):
-        config = replace(_with(base, multiplier), seed=seed, threads=base.threads or 1)
+        config = replace(with_multiplier(base, multiplier), seed=seed, threads=base.threads or 1)
         if config.design is None and gradient != gradients[0]:
             continue
         parts = [multiplier]
@@ -109,8 +109,12 @@ def plan_sweep(
     return tuple(runs)
 
 
-def _with(base: TrainConfig, multiplier: str) -> TrainConfig:
-    """Return a configuration with another multiplier: a design, "fp32" or a schedule."""
+def with_multiplier(base: TrainConfig, multiplier: str) -> TrainConfig:
+    """Return a configuration with another multiplier: a design, "fp32" or a schedule.
+
+    Raises:
+        ConfigError: it is no schedule that makes sense for the epochs of ``base``.
+    """
     if ":" not in multiplier:
         design = None if multiplier == "fp32" else multiplier
         return replace(base, design=design, multipliers=None)

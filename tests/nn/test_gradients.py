@@ -200,6 +200,33 @@ def test_backward_is_the_formula_product_by_product(case, gradient, engine):
     np.testing.assert_allclose(got_w, want_w, rtol=1e-4, atol=0.05)
 
 
+@pytest.mark.parametrize(
+    ("products", "terms"),
+    [
+        (lambda a, b: a * b, 2),
+        # Columns of partial products left out: a term for each bit of the other operand, at most.
+        (lambda a, b: sum(((a >> i) & 1) * ((b << i) & 0x3F0) for i in range(6)), 7),
+        # Operands rounded, each by itself.
+        (lambda a, b: (a & 0x3C) * (b & 0x38), 1),
+    ],
+)
+def test_gradients_of_structured_multipliers_separate_into_few_terms(products, terms):
+    a, b = np.arange(64)[:, None], np.arange(64)[None, :]
+    table = np.asarray(products(a, b), np.int32)
+    tables = lut_gradients(table, (False, False), parse_gradient("lut:4"))
+    assert tables.terms is not None
+    for whole, parts in zip((tables.by_a, tables.by_b), tables.terms, strict=True):
+        assert parts.of_a.shape[1] <= terms
+        np.testing.assert_allclose(
+            parts.of_a @ parts.of_b.T, whole, atol=3e-6 * np.abs(whole).max()
+        )
+
+
+def test_a_table_without_structure_does_not_separate():
+    table = random_table(np.random.default_rng(0), 6, 6)
+    assert lut_gradients(table, (False, False), parse_gradient("lut:1")).terms is None
+
+
 @settings(max_examples=7, deadline=None)
 @given(cases(), st.sampled_from(["numpy", "auto"]))
 def test_approximate_backward_is_its_specification_product_by_product(case, engine):

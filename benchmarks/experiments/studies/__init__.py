@@ -1,0 +1,18 @@
+"""The studies by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .floats import FLOAT_LENETS, FLOAT_RESNET
+from .noise import NOISE
+from .retraining import RETRAINING, RETRAINING_SMALL
+from .scratch import SCRATCH
+
+if TYPE_CHECKING:
+    from ..study import Study
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (FLOAT_LENETS, FLOAT_RESNET, NOISE, RETRAINING, RETRAINING_SMALL, SCRATCH)
+}
