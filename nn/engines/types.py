@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ConfigError
+from .lowrank_cache import table_factors
 from .plane_layout import PlaneLayout, plane_layout, residual_layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .lowrank_types import LowRankFactors, NoFactors
     from .mantissa_types import MantissaEngine
 
 Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.int16]
@@ -152,6 +154,11 @@ class LookupTable:
     def residual(self) -> PlaneLayout | None:
         """The table as exact products and at most one byte plane, or None if it is not so."""
         return residual_layout(self.products)
+
+    @cached_property
+    def factors(self) -> LowRankFactors | NoFactors:
+        """The table as a sum of few products of one-operand functions, or why it is none."""
+        return table_factors(self.products)
 
     @cached_property
     def column_limits(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
