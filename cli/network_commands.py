@@ -83,6 +83,9 @@ def train(
             help="Products of a floating-point design's table: forward,input-grad,weight-grad."
         ),
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="What layers without a table compute in: fp32 or bf16.")
+    ] = "fp32",
     correct_bias: Annotated[
         bool, typer.Option("--correct-bias", help="Take the multiplier's mean error off biases.")
     ] = False,
@@ -137,6 +140,7 @@ def train(
         "quantizer": quantizer,
         "accumulator": accumulator,
         "approximate": approximate,
+        "precision": precision,
         "correct_bias": correct_bias,
         "multipliers": multipliers,
         "patience": patience,

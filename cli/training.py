@@ -108,7 +108,7 @@ def run_name(config: TrainConfig) -> str:
     """Name a run after what distinguishes it."""
     parts = [config.data, config.model, re.sub(r"[^A-Za-z0-9_.-]+", "_", config.multiplier)]
     default = TrainConfig(config.model, config.data)
-    for option in ("gradient", "quantizer", "accumulator", "approximate"):
+    for option in ("gradient", "quantizer", "accumulator", "approximate", "precision"):
         value = getattr(config, option)
         if value != getattr(default, option):
             parts.append(re.sub(r"[:,\s]+", "_", value))

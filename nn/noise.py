@@ -111,16 +111,20 @@ class _Noisy(nn.Module):
         raise NotImplementedError
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name for it
-        """Compute the layer with the error of its products."""
+        """Compute the layer with the error of its products, in the weight's type."""
+        with torch.autocast(input.device.type, enabled=False):
+            return self._multiply(input.to(self.weight.dtype))
+
+    def _multiply(self, x: Tensor) -> Tensor:
         error, weight = self.error, self.weight
         if error.is_exact:
-            return self._add_bias(self._linear_map(input, weight))
+            return self._add_bias(self._linear_map(x, weight))
         if error.per == "weight":
             factors = (1.0 + error.draw(weight.shape)).to(weight)
-            return self._add_bias(self._linear_map(input, weight * factors))
-        y = self._linear_map(input, weight)
+            return self._add_bias(self._linear_map(x, weight * factors))
+        y = self._linear_map(x, weight)
         with torch.no_grad():
-            spread = self._linear_map(input.square(), weight.square()).clamp_(min=0).sqrt_()
+            spread = self._linear_map(x.square(), weight.square()).clamp_(min=0).sqrt_()
             noise = torch.randn(y.shape).to(y) * spread * error.sigma
         return self._add_bias(y * (1.0 + error.mean) + noise)
 

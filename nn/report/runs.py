@@ -194,7 +194,7 @@ def _row(
 def _options(config: TrainConfig) -> str:
     """Name what tells runs of one design apart, where it is not the default."""
     default = TrainConfig(config.model, config.data)
-    names = ("gradient", "quantizer", "accumulator", "correct_bias")
+    names = ("gradient", "quantizer", "accumulator", "precision", "correct_bias")
     return ", ".join(
         f"{name} {getattr(config, name)}"
         for name in names

@@ -10,6 +10,7 @@ from ...core.errors import ConfigError
 from ...core.names import nearest
 from ..mantissa_options import EVERY_PRODUCT, parse_products
 from ..options import LayerOptions
+from .precision import PRECISIONS
 from .schedule import Phase, parse_phases
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class TrainConfig:
         approximate: with a floating-point design, which products of training go through its table
             (`rtlgrad.nn.mantissa_options.PRODUCTS`, with commas between); the others are exact.
         accumulator: what keeps the sums of products (`rtlgrad.nn.accumulators`).
+        precision: what layers without a table compute in, "fp32" or "bf16"
+            (`rtlgrad.nn.training.precision`).
         correct_bias: after calibration, take the multiplier's mean error off the biases
             (`rtlgrad.nn.bias_correction`).
         multipliers: which multiplier in which epochs, as ``mul8u_trunc8:0-8,exact:8-10``
@@ -94,6 +97,7 @@ class TrainConfig:
     quantizer: str = "range"
     accumulator: str = "int32"
     approximate: str = EVERY_PRODUCT
+    precision: str = "fp32"
     correct_bias: bool = False
     multipliers: str | None = None
     patience: int | None = None
@@ -195,7 +199,12 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 def _check_choices(config: TrainConfig) -> None:
-    for name, legal in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("keep", KEEP)):
+    for name, legal in (
+        ("optimizer", OPTIMIZERS),
+        ("schedule", SCHEDULES),
+        ("precision", tuple(PRECISIONS)),
+        ("keep", KEEP),
+    ):
         value = getattr(config, name)
         if value not in legal:
             raise _illegal(name, value, " or ".join(repr(item) for item in legal))

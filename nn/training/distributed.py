@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .config import TrainConfig
+
+
+_PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others at one place before it gives up with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,33 @@ def join_processes() -> Processes:
     if not dist.is_initialized():
         if os.environ.get("WORLD_SIZE", "1") == "1" or "RANK" not in os.environ:
             return Processes()
+        _stay_on_this_host()
+        _share_cores()
         # Kept from run to run: a second group would find the addresses of the first one in the
         # store that torchrun keeps, and wait for it without end.
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=_PATIENCE)
         atexit.register(dist.destroy_process_group)
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def _stay_on_this_host() -> None:
+    """Have gloo connect processes of one host over its loopback interface.
+
+    gloo else takes the address that the host's name resolves to, which in a container may be one that
+    nobody answers at.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
+        return
+    names = {name for _, name in socket.if_nameindex()}
+    if "lo" in names:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+
+
+def _share_cores() -> None:
+    """Give each process of a host its share of the cores, where nothing says how many threads.
+
+    torchrun says so, in OMP_NUM_THREADS; other launchers may not.
+    """
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if here > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // here))

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..data import Batches, batches
+from .precision import exact_parts_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ def evaluate(
     data: ImageData | Batches,
     *,
     batch_size: int = _EVALUATION_BATCH,
+    precision: str = "fp32",
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate a model on the test images of a data set, or on given batches.
@@ -77,6 +79,7 @@ def evaluate(
         model: maps float32 [N, C, H, W] to logits [N, classes].
         data: a data set (its test split is used), or batches.
         batch_size: images at a time, where a data set is given.
+        precision: what layers without a table compute in (`rtlgrad.nn.training.precision`).
         progress: called with batches done and batches in all.
     """
     source = data if isinstance(data, Batches) else batches(data, "test", batch_size=batch_size)
@@ -85,7 +88,8 @@ def evaluate(
     loss, correct, count = 0.0, 0, 0
     with evaluating(model), torch.no_grad():
         for done, (images, labels) in enumerate(source.epoch(), start=1):
-            logits = model(images)
+            with exact_parts_in(precision, images.device):
+                logits = model(images).float()
             loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
             correct += int((logits.argmax(1) == labels).sum())
             count += len(labels)

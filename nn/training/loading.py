@@ -100,5 +100,7 @@ def evaluate_checkpoint(
     with reproducible(seed=0, threads=threads):
         loaded = load_model(file, table, engine=engine, tables=tables)
         check_data(loaded.checkpoint, file, data)
-        test = prepare_data(loaded.checkpoint.config, data).test
-        return evaluate(loaded.model, test, progress=progress), loaded
+        config = loaded.checkpoint.config
+        test = prepare_data(config, data).test
+        precision = config.precision
+        return evaluate(loaded.model, test, precision=precision, progress=progress), loaded

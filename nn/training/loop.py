@@ -16,6 +16,7 @@ from .distributed import join_processes
 from .evaluation import products_per_image
 from .folder import locked
 from .identity import check_processes, check_same_run
+from .precision import exact_parts_in
 from .prepare import enter_epoch
 from .progress import EpochDone, Finished, Interrupted, Started, StepDone, silent
 from .results import RESULT_NAME, load_result
@@ -176,7 +177,9 @@ def _train_epoch(
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         mine, wanted = run.group.share(images, labels)
-        loss = functional.cross_entropy(model(mine), wanted)
+        with exact_parts_in(run.config.precision, mine.device):
+            logits = model(mine)
+        loss = functional.cross_entropy(logits.float(), wanted)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _diverged(run.config, value, epoch + 1, step + 1)

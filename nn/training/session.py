@@ -75,7 +75,10 @@ class Session:
     def evaluate(self, model: nn.Module, part: Batches, what: str) -> Evaluation:
         """Evaluate a model on ``part``, telling the progress under the name ``what``."""
         return evaluate(
-            model, part, progress=lambda done, count: self.progress(Evaluating(what, done, count))
+            model,
+            part,
+            precision=self.config.precision,
+            progress=lambda done, count: self.progress(Evaluating(what, done, count)),
         )
 
     def save(self, state: Checkpoint) -> Checkpoint:
