@@ -184,6 +184,12 @@ def sweep(
         int, typer.Option("--seeds", min=1, help="Runs of each: seeds from that of the file on.")
     ] = 1,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at a time.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="Train on the workers of a Dask scheduler."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("out/sweep"),
     store: Store = STORE,
     data_root: DataRoot = None,
@@ -201,6 +207,7 @@ def sweep(
             gradients=gradient or [base.gradient],
             seeds=range(base.seed, base.seed + seeds),
             jobs=jobs,
+            scheduler=scheduler,
             root=out,
             store=store,
             data_root=data_root,

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..lutgen.executors import dask_workers
 from ..nn.data import load_data
 from ..nn.training import RunResult, designs_needed, plan_sweep, run_sweep, summarize
 from ..nn.training.allocator import keep_freed_memory
@@ -27,6 +28,7 @@ def run(
     gradients: Sequence[str],
     seeds: Sequence[int],
     jobs: int,
+    scheduler: str | None,
     root: Path,
     store: Path,
     data_root: Path | None,
@@ -53,7 +55,11 @@ def run(
         )
         err().print(f"{count}/{len(runs)} {one.folder}: {said}", markup=False)
 
-    outcomes = run_sweep(runs, load, tables, jobs=jobs, done=done)
+    if scheduler is None:
+        outcomes = run_sweep(runs, load, tables, jobs=jobs, done=done)
+    else:
+        with dask_workers(scheduler) as workers:
+            outcomes = run_sweep(runs, load, tables, executor=workers.executor, done=done)
     rows = summarize([outcome for outcome in outcomes.values() if isinstance(outcome, RunResult)])
     failed = {str(f): str(o) for f, o in outcomes.items() if not isinstance(o, RunResult)}
     if as_json:

@@ -6,15 +6,22 @@ was interrupted goes on when it is given again, and one that grows only does wha
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import pickle
+import platform
 import re
 import statistics
+import threading
+import uuid
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...core.errors import ConfigError, RtlgradError
+from ...core.errors import ConfigError, RtlgradError, ToolFailedError
+from ...core.files import write_atomic
 from .allocator import keep_freed_memory
 from .loop import train
 from .multipliers import tables_for
@@ -22,12 +29,15 @@ from .schedule import designs_of, final_design
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from concurrent.futures import Executor, Future
 
     from ..data import ImageData
     from ..multipliers import MultiplierTable
     from .config import TrainConfig
     from .results import RunResult
+
+
+_PLACE_NAME = ".sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,7 @@ def run_sweep(
     tables: Mapping[str, MultiplierTable],
     *,
     jobs: int = 1,
+    executor: Executor | None = None,
     done: Callable[[SweepRun, RunResult | RtlgradError], None] | None = None,
 ) -> dict[Path, RunResult | RtlgradError]:
     """Do the runs of a sweep; one that fails stops no other.
@@ -150,6 +161,9 @@ def run_sweep(
             something that can be pickled if there are several.
         tables: of the designs needed, by name.
         jobs: processes at a time.
+        executor: does the runs in place of processes of this machine, for example a Dask cluster.
+            Its processes must see the working directory by the same path, as a run that a killed
+            process leaves is gone on with by another. A process does one run at a time.
         done: told about each run as it ends, in the order in which they end.
 
     Returns:
@@ -162,47 +176,103 @@ def run_sweep(
         if done is not None:
             done(run, outcome)
 
-    if jobs == 1:
+    if executor is not None:
+        _on(executor, runs, load, tables, note)
+    elif jobs == 1:
         data = load()
         for run in runs:
             note(run, _do(run, data, tables))
     else:
-        _in_processes(runs, load, tables, jobs, note)
+        # Not by fork: torch's threads do not survive one. The processes are ours alone.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            min(jobs, len(runs)), mp_context=context, initializer=keep_freed_memory
+        ) as pool:
+            _on(pool, runs, load, tables, note)
     return {run.folder: outcomes[run.folder] for run in runs}
 
 
-def _in_processes(
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a sweep was started, and a file there by which another process knows the place.
+
+    Attributes:
+        folder: the working directory.
+        file: below the folder of the runs.
+        content: of the file.
+    """
+
+    folder: Path
+    file: Path
+    content: str
+
+
+def _on(
+    executor: Executor,
     runs: Sequence[SweepRun],
     load: Callable[[], ImageData],
     tables: Mapping[str, MultiplierTable],
-    jobs: int,
     note: Callable[[SweepRun, RunResult | RtlgradError], None],
 ) -> None:
-    # Not by fork: torch's threads do not survive one.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(jobs, len(runs)), mp_context=context, initializer=_begin, initargs=(load, dict(tables))
-    ) as pool:
-        futures = {pool.submit(_do_here, run): run for run in runs}
+    place = _Place(Path.cwd(), runs[0].folder.parent / _PLACE_NAME, uuid.uuid4().hex)
+    write_atomic(place.file, place.content)
+    futures = {}
+    for run in runs:
+        mine = {name: tables[name] for name in designs_needed([run])}
+        futures[executor.submit(_do_there, run, load, mine, place)] = run
+    try:
+        for future in as_completed(futures):
+            note(futures[future], _outcome(futures[future], future))
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+    finally:
+        place.file.unlink(missing_ok=True)
+
+
+def _outcome(run: SweepRun, future: Future[RunResult | RtlgradError]) -> RunResult | RtlgradError:
+    try:
+        return future.result()
+    except Exception as error:  # an executor has its own kinds for processes that died
+        return ToolFailedError(
+            f"the process that trained {run.folder} did not answer",
+            got=f"{type(error).__name__}: {error}",
+            remedy="give the sweep again: it goes on from the last finished epoch",
+        )
+
+
+_one_at_a_time = threading.Lock()
+_loaded: dict[bytes, ImageData] = {}
+"""The data set that this process trains on, by what loads it."""
+
+
+def _do_there(
+    run: SweepRun,
+    load: Callable[[], ImageData],
+    tables: Mapping[str, MultiplierTable],
+    place: _Place,
+) -> RunResult | RtlgradError:
+    """Do a run in another process than the sweep's."""
+    # Random states, threads and the working directory belong to the whole process.
+    with _one_at_a_time:
         try:
-            for future in as_completed(futures):
-                note(futures[future], future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-_here: dict[str, Any] = {}
-"""What a process of a sweep keeps from one run to the next: data and tables."""
-
-
-def _begin(load: Callable[[], ImageData], tables: dict[str, MultiplierTable]) -> None:
-    keep_freed_memory()  # the process is ours alone
-    _here.update(data=load(), tables=tables)
-
-
-def _do_here(run: SweepRun) -> RunResult | RtlgradError:
-    return _do(run, _here["data"], _here["tables"])
+            seen = (place.folder / place.file).read_text(encoding="utf-8")
+        except OSError:
+            seen = ""
+        if seen != place.content:
+            return ConfigError(
+                f"a worker on {platform.node()} does not see the folder of the sweep",
+                got=f"not the file {place.folder / place.file}",
+                expected="the working directory of the sweep, under the same path",
+                remedy="start workers where a shared file system has it",
+            )
+        with contextlib.chdir(place.folder):
+            key = pickle.dumps(load)
+            if key not in _loaded:
+                _loaded.clear()
+                _loaded[key] = load()
+            return _do(run, _loaded[key], tables)
 
 
 def _do(

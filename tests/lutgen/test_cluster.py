@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from clusters import cluster_of_two, free_port, needs_dask
 from rtlgrad.core.errors import ConfigError, MissingToolError, VerilogError
 from rtlgrad.cosim.cost import SHIPPED_LIBRARY, cell_library
 from rtlgrad.cosim.design import references
@@ -19,50 +17,18 @@ from rtlgrad.lutgen.executors import dask_workers
 from rtlgrad.lutgen.tasks import at_hand, send_library
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
     from rtlgrad.cosim.design import DesignReference
 
-needs_dask = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None, reason="distributed is not installed"
-)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler on loopback with two workers of one thread; its address, and the workers."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    # A folder of their own: workers see the host's files by absolute paths alone.
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    common = {
-        "cwd": folder,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-        "start_new_session": True,
-    }
-
-    def start(program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{program}", *arguments]
-        return subprocess.Popen([*command, "--no-dashboard"], **common)  # type: ignore[call-overload, no-any-return]
-
-    started = [start("dask_scheduler", "--host", address)]
-    alone = ("--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
-    workers = [start("dask_worker", address, *alone) for _ in range(2)]
-    try:
-        yield address, workers
-    finally:
-        for process in [*workers, *started]:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with cluster_of_two(tmp_path / "cluster") as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import warnings
 
 import pytest
 import torch
+from reference.mantissas import MANTISSA_MODELS, cut_off
 from rtlgrad.lutgen import exact_table
+from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.nn import approximate, calibrate, restore, table_ids
 from rtlgrad.nn.matmul_sites import approximate_matmuls
 from torch import nn
@@ -20,6 +22,7 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of that package's own
 FINE = exact_table(10, 10)
+MANTISSAS = MantissaTable(10, *cut_off(MANTISSA_MODELS["mant10_exact"][1](), 10), name="fine")
 
 
 def resnet():
@@ -101,6 +104,22 @@ def test_a_training_step_reaches_every_parameter():
     approximate(model, exact_table(8, 8))
     model(images(), labels=torch.tensor([0, 2])).loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_models_take_float_tables(name):
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    exact, x = copy.deepcopy(model), images()
+    converted = approximate(model, MANTISSAS)
+    assert len(converted.changed) == len(approximate(copy.deepcopy(exact), FINE).changed)
+    if name == "vit":
+        assert len(approximate_matmuls(model, MANTISSAS, x)) == 2
+    with torch.no_grad():
+        got, want = model(x).logits, exact(x).logits
+    assert 0 < (got - want).abs().max() < 0.05 * want.abs().max() + 0.02
+    model(x, labels=torch.tensor([0, 2])).loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -140,6 +140,17 @@ def test_conv2d_is_the_loop_over_single_products(seed, groups, stride, padding, 
             for b, i, j in np.ndindex(y.shape[0], *y.shape[2:])
         ]  # fmt: skip
         assert float(layer.weight.grad[o, c, p, q]) == summed(pairs, MITCHELL)
+    # The input's gradient, over output channels, rows and columns of the output.
+    for b, channel, row, column in np.ndindex(*x.shape):
+        pairs = [
+            (grad[b, o, i, j], w[o, channel % per, p, q])
+            for o, i, j in np.ndindex(*y.shape[1:])
+            for p, q in np.ndindex(*w.shape[2:])
+            if o // per == channel // per
+            and i * stride + p * dilation == row + padding
+            and j * stride + q * dilation == column + padding
+        ]
+        assert float(x.grad[b, channel, row, column]) == summed(pairs, MITCHELL)
 
 
 def taps_of(layer, image, place):
