@@ -5,6 +5,7 @@
 
 #include "kernels_common.h"
 #include "kernels_layer.h"
+#include "kernels_mantissa.h"
 
 namespace rtlgrad {
 namespace {

@@ -2,6 +2,7 @@
 
 #include "kernels_common.h"
 #include "kernels_layer.h"
+#include "kernels_mantissa.h"
 
 namespace rtlgrad {
 

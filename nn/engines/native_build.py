@@ -40,12 +40,14 @@ FLAGS = (
 )
 FOLDER = Path(__file__).parent
 COMMON = (
-    *("table_conv.cpp", "table_pack.cpp", "table_routes.cpp"),
+    *("table_conv.cpp", "table_pack.cpp", "table_store.cpp"),
+    *("table_routes.cpp", "table_planes.cpp"),
     *("mantissa_product.cpp", "parallel.cpp", "quantize.cpp"),
 )
 HEADERS = (
-    *("table_conv.h", "kernels.h", "kernels_common.h", "kernels_layer.h"),
-    *("mantissa.h", "numbers.h", "parallel.h"),
+    *("kernels.h", "kernels_common.h", "kernels_layer.h", "kernels_mantissa.h"),
+    *("planes_vbmi.h", "mantissa_vbmi.h"),
+    *("table_conv.h", "table_routes.h", "mantissa.h", "numbers.h", "parallel.h"),
 )
 _TIME_LIMIT_S = 300
 

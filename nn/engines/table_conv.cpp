@@ -51,7 +51,8 @@ void run(const Problem& p) {
     std::atomic<bool> failed{false};
     auto work = [&] {
         try {
-            Scratch scratch;
+            // Kept by the thread: fresh pages for every call would cost more than a small layer.
+            static thread_local Scratch scratch;
             for (size_t i = next++; i < items.size() && !failed; i = next++) {
                 run_item(p, items[i], scratch);
             }
