@@ -15,9 +15,8 @@ from .quantize import (
     OperandFormat,
     Quantized,
     activation_params,
-    fake_quantize,
-    quantize_codes,
 )
+from .quantize_ops import fake_quantize, quantize_codes
 
 if TYPE_CHECKING:
     from torch import Tensor

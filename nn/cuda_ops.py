@@ -32,14 +32,8 @@ from .mantissa_ops import (
 )
 from .mantissa_tables import mantissa_lookup_of
 from .ops import approx_conv2d, approx_linear
-from .quantize import (
-    OperandFormat,
-    decode,
-    fake_quantize,
-    quantize_codes,
-    refuse_bad_scale,
-    refuse_nan,
-)
+from .quantize import OperandFormat, decode
+from .quantize_ops import fake_quantize, quantize_codes, refuse_bad_scale, refuse_nan
 from .table_ops import table_conv2d, table_matmul
 from .tables import lookup_of
 

@@ -24,11 +24,10 @@ from torch import Tensor, nn
 from .quantize import (
     AffineParams,
     Quantized,
-    code_dtype_of,
-    fake_quantize,
     quantize_weight,
     weight_params,
 )
+from .quantize_ops import code_dtype_of, fake_quantize
 
 if TYPE_CHECKING:
     from .quantize import OperandFormat

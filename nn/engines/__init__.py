@@ -4,7 +4,13 @@ from .accumulator import INT32_MAX, check_accumulator, correction_bound
 from .mantissa_types import MantissaEngine, MantissaLookup
 from .native import NativeEngine, Rescaling
 from .native_library import native_runs
-from .native_quantize import Damage, Rounding, quantize_native
+from .native_quantize import (
+    Damage,
+    Rounding,
+    dequantize_native,
+    gate_native,
+    quantize_native,
+)
 from .registry import (
     EngineFallbackWarning,
     check_engine_name,
@@ -33,7 +39,9 @@ __all__ = [
     "check_accumulator",
     "check_engine_name",
     "correction_bound",
+    "dequantize_native",
     "engine_names",
+    "gate_native",
     "get_engine",
     "native_runs",
     "quantize_native",

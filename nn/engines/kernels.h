@@ -157,6 +157,16 @@ struct QuantizeJob {
     uint8_t* inside;
 };
 
+// to = (value - zero) * scale, the value ((code + half) & mask) - half.
+struct DequantizeJob {
+    const void* codes;
+    int64_t count;
+    int32_t half, mask, zero;
+    float scale;
+    bool narrow;  // codes take one byte, else two
+    float* to;
+};
+
 struct Kernels {
     const char* name;
 
@@ -195,6 +205,9 @@ struct Kernels {
     void (*sum_codes)(const SumsJob& job);
     void (*rescale)(const RescaleJob& job);
     bool (*quantize)(const QuantizeJob& job);  // says whether there is a NaN among x
+    void (*dequantize)(const DequantizeJob& job);
+    // to[n] = from[n] * kept[n], of bytes that are 0 or 1.
+    void (*gate)(float* to, const float* from, const uint8_t* kept, int64_t count);
 };
 
 // Those of an instruction set, in the order of isa.py, or null.

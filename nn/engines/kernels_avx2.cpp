@@ -105,6 +105,6 @@ const Kernels kAvx2Kernels = {
     {{mantissa_narrow_avx2, mantissa_narrow, mantissa_narrow},
      {mantissa_wide_avx2, mantissa_wide, mantissa_wide}},
     steps, cut16, cut32, measure16, measure32, transpose16,
-    sum_codes, rescale, quantize};
+    sum_codes, rescale, quantize, dequantize, gate};
 
 }  // namespace rtlgrad

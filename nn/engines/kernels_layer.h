@@ -113,5 +113,24 @@ bool quantize(const QuantizeJob& job) {
     return trains ? quantize_all<uint16_t, true>(job) : quantize_all<uint16_t, false>(job);
 }
 
+template <typename Code>
+INLINE void dequantize_all(const DequantizeJob& job) {
+    const Code* __restrict__ codes = static_cast<const Code*>(job.codes);
+    float* __restrict__ to = job.to;
+    for (int64_t n = 0; n < job.count; ++n) {
+        const int32_t value = ((codes[n] + job.half) & job.mask) - job.half;
+        to[n] = static_cast<float>(value - job.zero) * job.scale;
+    }
+}
+
+void dequantize(const DequantizeJob& job) {
+    if (job.narrow) return dequantize_all<uint8_t>(job);
+    dequantize_all<int16_t>(job);
+}
+
+void gate(float* __restrict__ to, const float* __restrict__ from, const uint8_t* __restrict__ kept, int64_t count) {
+    for (int64_t n = 0; n < count; ++n) to[n] = from[n] * static_cast<float>(kept[n]);
+}
+
 }  // namespace
 }  // namespace rtlgrad

@@ -12,6 +12,6 @@ const Kernels kPortableKernels = {
     {{mantissa_narrow_plain, mantissa_narrow, mantissa_narrow},
      {mantissa_wide_plain, mantissa_wide, mantissa_wide}},
     steps, cut16, cut32, measure16, measure32, transpose16,
-    sum_codes, rescale, quantize};
+    sum_codes, rescale, quantize, dequantize, gate};
 
 }  // namespace rtlgrad

@@ -13,6 +13,6 @@ const Kernels kVbmiKernels = {
     {{mantissa_narrow_vbmi, mantissa_checked_vbmi, mantissa_narrow},
      {mantissa_wide_vbmi, mantissa_wide, mantissa_wide}},
     steps_vbmi, cut16, cut32, measure16, measure32, transpose16,
-    sum_codes, rescale, quantize};
+    sum_codes, rescale, quantize, dequantize, gate};
 
 }  // namespace rtlgrad

@@ -22,7 +22,6 @@ from .types import Availability, Conv2dGeometry, LookupTable, check_conv2d, chec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .plane_layout import PlaneLayout
     from .types import Codes
 
 _INTEGERS = (
@@ -212,9 +211,9 @@ def _call(
         thread_count(threads),
         isa.index,
         _ROUTES[choice.route],
-        *((0,) * 5 if layout is None else _plane_numbers(layout)),
+        *((0,) * 5 if layout is None else layout.numbers),
         *(address_of(array) for array in (x, w, table.columns, compact)),
-        *((None,) * 3 if layout is None else _plane_addresses(layout)),
+        *((None,) * 3 if layout is None else layout.addresses),
         *_results(out, rescaling),
     )
     status = library().rtlgrad_table_conv(ctypes.byref(problem))
@@ -254,11 +253,3 @@ def _sizes(
         x.itemsize,
         w.itemsize,
     )
-
-
-def _plane_numbers(layout: PlaneLayout) -> tuple[int, ...]:
-    return layout.count, layout.scale, layout.unit, layout.flip, layout.common
-
-
-def _plane_addresses(layout: PlaneLayout) -> tuple[int | None, ...]:
-    return address_of(layout.planes), address_of(layout.base), address_of(layout.slopes)

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import EngineError, RtlgradError
+from .environment import variable
 from .isa import VARIABLE, Isa, choose_isa
 from .native_build import build_library
 
@@ -19,7 +20,7 @@ _OUT_OF_MEMORY = 1
 _DECIDING = ("CXX", "RTLGRAD_CACHE", "XDG_CACHE_HOME", "HOME")
 
 _outcomes: dict[tuple[str | None, ...], ctypes.CDLL | RtlgradError] = {}
-_isas: dict[tuple[int, str], Isa] = {}
+_isas: dict[tuple[int, str | None], Isa] = {}
 _lock = threading.Lock()
 
 
@@ -39,7 +40,7 @@ def library() -> ctypes.CDLL:
         EngineError: it cannot be built or loaded.
     """
     # What a user changes to get past a failure: the compiler and the cache's folder.
-    key = tuple(map(os.environ.get, _DECIDING))
+    key = tuple(map(variable, _DECIDING))
     outcome = _outcomes.get(key)
     if outcome is None:
         with _lock:
@@ -70,7 +71,7 @@ def current_isa() -> Isa:
         EngineError: the library cannot be built, or the CPU lacks what ``RTLGRAD_ISA`` names.
     """
     loaded = library()
-    key = (id(loaded), os.environ.get(VARIABLE, ""))
+    key = (id(loaded), variable(VARIABLE))
     known = _isas.get(key)
     if known is None:
         known = choose_isa(loaded.rtlgrad_isas_built(), loaded.rtlgrad_isas_supported())
@@ -122,8 +123,10 @@ def _load() -> ctypes.CDLL | RtlgradError:
         return error
     except OSError as error:
         return EngineError("the compiled library does not load", got=error)
-    calls = (loaded.rtlgrad_table_conv, loaded.rtlgrad_mantissa_product, loaded.rtlgrad_quantize)
-    for call in calls:
+    for call in (
+        *(loaded.rtlgrad_table_conv, loaded.rtlgrad_mantissa_product),
+        *(loaded.rtlgrad_quantize, loaded.rtlgrad_dequantize, loaded.rtlgrad_gate),
+    ):
         call.argtypes = [ctypes.c_void_p]
         call.restype = ctypes.c_int32
     for ask in (loaded.rtlgrad_isas_built, loaded.rtlgrad_isas_supported):

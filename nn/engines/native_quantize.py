@@ -1,4 +1,4 @@
-"""Real numbers to operand codes in one pass, by the compiled library (quantize.cpp).
+"""Real numbers to operand codes and back in one pass each, by the compiled library (quantize.cpp).
 
 The definition is `rtlgrad.nn.quantize`; every bit is the same.
 """
@@ -32,6 +32,31 @@ class _Quantization(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in _INTEGERS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
+    )
+
+
+class _Dequantization(ctypes.Structure):
+    """`struct Dequantization` of quantize.cpp."""
+
+    _fields_ = (
+        *(
+            (name, ctypes.c_int64)
+            for name in (
+                *("rows", "inner"),
+                *("zero", "bits", "is_signed"),
+                *("code_bytes", "threads", "isa"),
+            )
+        ),
+        *((name, ctypes.c_void_p) for name in ("codes", "scales", "to")),
+    )
+
+
+class _Gating(ctypes.Structure):
+    """`struct Gating` of quantize.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("count", "threads", "isa")),
+        *((name, ctypes.c_void_p) for name in ("source", "kept", "to")),
     )
 
 
@@ -100,3 +125,57 @@ def quantize_native(
         return Damage(status)
     check_status(status, f"codes of {x.size} numbers", "quantization")
     return None
+
+
+def dequantize_native(
+    codes: Codes,
+    scales: NDArray[np.float32],
+    zero: int,
+    bits: int,
+    to: NDArray[np.float32],
+    *,
+    signed: bool,
+    threads: int | None = None,
+) -> None:
+    """Write the numbers that codes stand for.
+
+    Args:
+        codes: uint8 or int16 [R, ...], contiguous.
+        scales: float32 [R]; one alone serves all codes.
+        zero: the value that stands for 0.0.
+        bits: the operand's width.
+        to: float32 of the codes' shape, written.
+        signed: whether codes are two's complement.
+        threads: how many to use; None for one per core.
+
+    Raises:
+        EngineError: the library cannot be built.
+    """
+    rows = max(1, scales.size)
+    problem = _Dequantization(
+        *(rows, codes.size // rows),
+        *(zero, bits, signed),
+        *(codes.itemsize, thread_count(threads), current_isa().index),
+        *(address_of(array) for array in (codes, scales, to)),
+    )
+    status = library().rtlgrad_dequantize(ctypes.byref(problem))
+    check_status(status, f"the numbers of {codes.size} codes", "dequantization")
+
+
+def gate_native(
+    source: NDArray[np.float32],
+    kept: NDArray[np.bool_],
+    to: NDArray[np.float32],
+    *,
+    threads: int | None = None,
+) -> None:
+    """Write ``source * kept``, arrays of one shape, all contiguous.
+
+    Raises:
+        EngineError: the library cannot be built.
+    """
+    problem = _Gating(
+        *(source.size, thread_count(threads), current_isa().index),
+        *(address_of(array) for array in (source, kept, to)),
+    )
+    check_status(library().rtlgrad_gate(ctypes.byref(problem)), "a gradient", "its mask")

@@ -17,9 +17,12 @@ bits has products 64 * (0 .. 1016); a line of slope round(b / 64) leaves less th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .native_library import address_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +54,16 @@ class PlaneLayout:
     base: NDArray[np.int32]
     planes: NDArray[np.uint8]
     slopes: NDArray[np.int8] | None
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """What `struct TableConv` holds of it: count, scale, unit, flip, common."""
+        return self.count, self.scale, self.unit, self.flip, self.common
+
+    @cached_property
+    def addresses(self) -> tuple[int | None, ...]:
+        """Where planes, base and slopes begin."""
+        return address_of(self.planes), address_of(self.base), address_of(self.slopes)
 
     @property
     def count(self) -> int:

@@ -1,4 +1,4 @@
-// Real numbers to operand codes, in one pass; the definition is in nn/quantize.py.
+// Real numbers to operand codes and back, in one pass each; the definition is in nn/quantize.py.
 
 #include <algorithm>
 #include <atomic>
@@ -19,6 +19,22 @@ struct Quantization {
     float* hat;           // [rows][inner], or null
     uint8_t* inside;      // [rows][inner], or null if hat is
 };
+// Likewise.
+struct Dequantization {
+    int64_t rows, inner;
+    int64_t zero, bits, is_signed;
+    int64_t code_bytes, threads, isa;
+    const void* codes;    // [rows][inner]
+    const float* scales;  // [rows]
+    float* to;            // [rows][inner]
+};
+struct Gating {
+    int64_t count;
+    int64_t threads, isa;
+    const float* from;
+    const uint8_t* kept;
+    float* to;
+};
 }
 
 namespace rtlgrad {
@@ -37,17 +53,25 @@ bool quantize_part(const Quantization& q, const Kernels& kernels, int64_t row, i
                              q.hat == nullptr ? nullptr : q.inside + at});
 }
 
-bool quantize_rows(const Quantization& q, const Kernels& kernels) {
-    const int64_t parts = (q.inner + kPart - 1) / kPart, useful = 1 + q.rows * q.inner / kThreadNumbers;
+// Calls act(row, begin, count) for all parts of all rows, on several threads.
+template <typename Act>
+void share_out(int64_t rows, int64_t inner, int64_t threads, const Act& act) {
+    const int64_t parts = (inner + kPart - 1) / kPart, useful = 1 + rows * inner / kThreadNumbers;
     std::atomic<int64_t> next{0};
-    std::atomic<bool> nan{false};
     auto work = [&] {
-        for (int64_t i = next++; i < q.rows * parts; i = next++) {
+        for (int64_t i = next++; i < rows * parts; i = next++) {
             const int64_t begin = i % parts * kPart;
-            if (quantize_part(q, kernels, i / parts, begin, std::min(kPart, q.inner - begin))) nan = true;
+            act(i / parts, begin, std::min(kPart, inner - begin));
         }
     };
-    run_on_threads(std::min(q.threads, useful), work);
+    run_on_threads(std::min(threads, useful), work);
+}
+
+bool quantize_rows(const Quantization& q, const Kernels& kernels) {
+    std::atomic<bool> nan{false};
+    share_out(q.rows, q.inner, q.threads, [&](int64_t row, int64_t begin, int64_t count) {
+        if (quantize_part(q, kernels, row, begin, count)) nan = true;
+    });
     return nan;
 }
 
@@ -64,4 +88,30 @@ extern "C" __attribute__((visibility("default"))) int32_t rtlgrad_quantize(const
         if (!(std::isfinite(q->scales[row]) && q->scales[row] > 0)) return 4;
     }
     return quantize_rows(*q, *kernels) ? 3 : 0;
+}
+
+// Returns 0; 2 if the instruction set is not there.
+extern "C" __attribute__((visibility("default"))) int32_t rtlgrad_dequantize(const Dequantization* d) {
+    using namespace rtlgrad;
+    const Kernels* kernels = kernels_of(d->isa);
+    if (kernels == nullptr) return 2;
+    const int32_t half = d->is_signed != 0 ? 1 << (d->bits - 1) : 0;
+    const int32_t mask = d->is_signed != 0 ? (1 << d->bits) - 1 : -1;
+    share_out(d->rows, d->inner, d->threads, [&](int64_t row, int64_t begin, int64_t count) {
+        const int64_t at = row * d->inner + begin;
+        kernels->dequantize({static_cast<const uint8_t*>(d->codes) + at * d->code_bytes, count, half, mask,
+                             static_cast<int32_t>(d->zero), d->scales[row], d->code_bytes == 1, d->to + at});
+    });
+    return 0;
+}
+
+// Likewise.
+extern "C" __attribute__((visibility("default"))) int32_t rtlgrad_gate(const Gating* g) {
+    using namespace rtlgrad;
+    const Kernels* kernels = kernels_of(g->isa);
+    if (kernels == nullptr) return 2;
+    share_out(1, g->count, g->threads, [&](int64_t, int64_t begin, int64_t count) {
+        kernels->gate(g->to + begin, g->from + begin, g->kept + begin, count);
+    });
+    return 0;
 }

@@ -10,7 +10,6 @@ speed, as all routes give the same sums.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from weakref import WeakKeyDictionary
 from ...core.errors import EngineError
 from ...core.names import pick
 from .calibration import load_calibration
+from .environment import variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,11 +109,11 @@ class RouteChoice:
 # Nanoseconds per product by one thread, measured with benchmarks/bench_engines.py.
 _ROWS_NS = {"portable": 0.22, "avx2": 0.22, "vbmi": 0.22}
 _EXPANDED_NS = {"portable": 0.090, "avx2": 0.030, "vbmi": 0.030}
-_PLANE_NS = (0.0, 0.014, 0.025, 0.040, 0.050)  # by number of planes
-_DOT_NS = 0.0095
+_PLANE_NS = (0.0, 0.009, 0.018, 0.032, 0.040)  # by number of planes
+_DOT_NS = 0.0055
 _EXPAND_NS = 0.055  # per entry laid out
 _LOAD_NS = 0.5  # per plane of a weight, loaded for each 256 positions
-_PACK_NS = 0.10  # per activation code packed; again, where dot products want it otherwise
+_PACK_NS = 0.05  # per activation code packed; again, where dot products want it otherwise
 _CALL_NS = 3000.0
 _EXPANDED_TILE = 2048
 _VECTOR, _PANEL = 64, 256
@@ -137,7 +137,7 @@ def choose_route(
         UnknownNameError: `VARIABLE` names no route.
         EngineError: the route named cannot serve this table here.
     """
-    wanted = os.environ.get(VARIABLE, "") if route is None else route.value
+    wanted = (variable(VARIABLE) or "") if route is None else route.value
     known = _choices.setdefault(table, {})
     key = (work, isa.name, wanted)
     if key not in known:

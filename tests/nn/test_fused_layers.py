@@ -18,11 +18,14 @@ from rtlgrad.nn.engines.isa import ISAS
 from rtlgrad.nn.engines.routes import Workload, choose_route
 from rtlgrad.nn.fused import fused_conv2d
 from rtlgrad.nn.ops import approx_conv2d, approx_linear
-from rtlgrad.nn.quantize import (
-    OperandFormat,
+from rtlgrad.nn.quantize import OperandFormat
+from rtlgrad.nn.quantize_ops import (
     _step_by_step,
+    dequantize_codes,
     fake_quantize,
+    gate_gradient,
     quantize_codes,
+    values_of,
 )
 
 LIBRARY = native_library.library()
@@ -169,6 +172,36 @@ def test_codes_made_in_one_pass_are_those_of_the_single_steps(
             assert torch.equal(mine, wanted), isa.name
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    formats,
+    st.sampled_from([(), (0,), (3, 5), (2, 33, 9), (70000,)]),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_numbers_of_codes_equal_the_formula_bit_for_bit(operand, shape, per_row, seed):
+    generator = torch.Generator().manual_seed(seed)
+    given_codes = codes(generator, operand, shape)
+    zero = torch.randint(0, 1 << operand.bits, (), generator=generator).int()
+    scale = torch.rand((), generator=generator)
+    if per_row and shape:
+        scale = torch.rand(shape[0], generator=generator).view(-1, *[1] * (len(shape) - 1))
+    want = (values_of(given_codes, operand.bits, signed=operand.signed) - zero).float() * scale
+    grad = torch.randn(shape, generator=generator)
+    inside = torch.rand(shape, generator=generator) < 0.7
+    for isa in HERE:
+        with mock.patch.dict(os.environ, RTLGRAD_ISA=isa.name):
+            got = dequantize_codes(given_codes, scale, zero, operand.bits, operand.signed)
+            gated = gate_gradient(grad, inside)
+        assert torch.equal(got, want), isa.name
+        assert torch.equal(gated, grad * inside), isa.name
+    strided, one = codes(generator, operand, (4, 6)).t(), torch.tensor(0.3)
+    others = (one, zero, operand.bits, operand.signed)
+    assert torch.equal(
+        dequantize_codes(strided, *others), dequantize_codes(strided.contiguous(), *others)
+    )
+
+
 @pytest.mark.parametrize("quantize", [fake_quantize, quantize_codes])
 def test_nan_and_bad_scales_are_refused(quantize):
     zero = torch.tensor(0, dtype=torch.int32)
@@ -187,6 +220,10 @@ def test_codes_are_an_op_that_torch_can_compile():
     x, scale = torch.randn(3, 40), torch.tensor(0.1)
     zero = torch.tensor(9, dtype=torch.int32)
     torch.library.opcheck(torch.ops.rtlgrad.quantize_codes.default, (x, scale, zero, 0, 255, 8))
+    codes_of = quantize_codes(x, scale, zero, 0, 255, 8)
+    dequantized = (codes_of, scale, zero, 8, False)
+    torch.library.opcheck(torch.ops.rtlgrad.dequantize_codes.default, dequantized)
+    torch.library.opcheck(torch.ops.rtlgrad.gate_gradient.default, (x, x > 0))
 
 
 # ---- layers -------------------------------------------------------------------------------------

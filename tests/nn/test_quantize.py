@@ -18,10 +18,10 @@ from rtlgrad.nn.quantize import (
     activation_params,
     decode,
     dequantize,
-    fake_quantize,
     quantize_activation,
     quantize_weight,
 )
+from rtlgrad.nn.quantize_ops import fake_quantize
 
 formats = st.builds(OperandFormat, st.integers(2, 12), st.booleans())
 bounds = st.floats(-(2.0**100), 2.0**100, width=32)
