@@ -79,7 +79,8 @@ def perform(
 ) -> tuple[Bench, list[str]]:
     """Do what is left to do of a study.
 
-    A stage whose runs failed keeps those after it from being begun.
+    A run that fails, because its training diverged say, stops no other; a stage that cannot be
+    worked out without it ends the study.
 
     Args:
         study: what to do.
@@ -91,13 +92,15 @@ def perform(
         The bench with all rows, and what failed.
     """
     bench = Bench(design_figures(means.store), (), root)
+    failed: list[str] = []
     for stage in study.stages:
-        arms = stage(bench)
-        failed = _do(arms, root, means, say)
+        try:
+            arms = stage(bench)
+        except ConfigError as error:
+            return bench, [*failed, f"{study.name} cannot go on: {error}"]
+        failed += _do(arms, root, means, say)
         bench = replace(bench, rows=(*bench.rows, *rows_of(arms, root)))
-        if failed:
-            return bench, failed
-    return bench, []
+    return bench, failed
 
 
 def gather(study: Study, root: Path, store: Path) -> Bench:

@@ -104,7 +104,10 @@ def separable_backward(
     for start in range(0, len(codes), step):
         some, slope = codes[start : start + step], grad[start : start + step]
         inputs = _mapped(some, by_b.of_a)
-        wide = slope.new_empty(len(some), weights.shape[1] * windows.groups, *windows.padded)
+        wide = torch.empty(
+            (len(some), weights.shape[1] * windows.groups, *windows.padded),
+            memory_format=torch.channels_last,
+        )
         sums = _convolved_back(slope, wide, weights, windows, of="x")
         inside = (..., slice(top, top + height), slice(left, left + width))
         parts.append(_dotted(sums[inside], _mapped(some[inside], by_a.of_a), by_a))
@@ -115,16 +118,18 @@ def separable_backward(
 
 
 def _mapped(codes: Tensor, of: Tensor) -> Tensor:
-    """Map codes [N, C, H, W] through [codes, R] to [N, C * R, H, W], the terms of a channel together."""
-    count, channels, height, width = codes.shape
-    found = of.t()[:, codes.long()]  # [R, N, C, H, W]
-    return found.permute(1, 2, 0, 3, 4).reshape(count, channels * of.shape[1], height, width)
+    """Map codes [N, C, H, W] through [codes, R] to [N, C * R, H, W], the terms of a channel together.
+
+    The channels lie together in memory, so that a look-up is of all terms at once.
+    """
+    found = functional.embedding(codes.permute(0, 2, 3, 1).long(), of)  # [N, H, W, C, R]
+    return found.flatten(3).permute(0, 3, 1, 2)
 
 
 def _dotted(one: Tensor, other: Tensor, terms: Terms) -> Tensor:
     """Add products up over the terms: two [N, C * R, H, W] to one [N, C, H, W]."""
-    shape = (len(one), -1, terms.of_a.shape[1], *one.shape[2:])
-    return (one.reshape(shape) * other.view(shape)).sum(dim=2)
+    products = (one * other).permute(0, 2, 3, 1)
+    return products.unflatten(3, (-1, terms.of_a.shape[1])).sum(dim=4).permute(0, 3, 1, 2)
 
 
 def _convolved_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,23 @@ def test_a_study_goes_on_where_it_was_left_and_later_stages_see_earlier_rows(tmp
     assert len(said) == 3  # nothing was done twice
     assert again.rows == bench.rows == gather(study, tmp_path / "runs", store).rows
     assert summaries(bench.rows)["start"].count == 2
+
+
+def test_a_run_that_fails_stops_only_what_cannot_do_without_it(tmp_path):
+    diverges = replace(BASE, lr=1e30, epochs=1)
+
+    def second(bench):
+        if "good" not in {row.arm for row in bench.rows}:
+            raise ConfigError("nothing to go on from")
+        return [Arm("after", replace(BASE, epochs=1))]
+
+    store = tmp_path / "luts"
+    store.mkdir()
+    bad, good = Arm("bad", diverges), Arm("good", replace(BASE, epochs=1))
+    for arms, names in (((bad, good), ["good", "after"]), ((bad,), [])):
+        study = Study("small", "?", (lambda _, arms=arms: arms, second), str, lambda _: None)
+        root = tmp_path / f"runs{len(arms)}"
+        bench, failed = perform(study, root, Means(store, {}), lambda _: None)
+        assert [row.arm for row in bench.rows] == names
+        assert "diverged" in failed[0]
+        assert len(failed) == (1 if names else 2)

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 MULTIPLIERS = {
     "fp32": "float32",
+    "mant7_mbm": "MBM",
     "mant7_exact": "exact, truncating",
     "mant7_mitchell": "Mitchell",
-    "mant7_mbm": "MBM",
     "mant7_realm": "REALM",
 }
 LENETS = (
-    TrainConfig("lenet300100", "mnist", epochs=10, lr=0.05, threads=1),
-    TrainConfig("lenet5", "mnist", epochs=5, lr=0.05, threads=1),
-    TrainConfig("lenet5", "fashion-mnist", epochs=5, lr=0.05, threads=1),
+    TrainConfig("lenet300100", "mnist", epochs=8, lr=0.05, threads=1),
+    TrainConfig("lenet5", "mnist", epochs=4, lr=0.05, threads=1),
+    TrainConfig("lenet5", "fashion-mnist", epochs=4, lr=0.05, threads=1),
 )
 RESNET = TrainConfig("resnet20", "cifar10-jpeg", epochs=4, lr=0.1, limit_train=20000, threads=1)
 SEEDS = (0, 1, 2)

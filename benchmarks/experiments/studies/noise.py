@@ -34,7 +34,7 @@ BASE = TrainConfig(
     batch_size=64,
     lr=0.05,
     limit_train=2500,
-    limit_test=5000,
+    limit_test=2500,
     threads=1,
 )
 MRES_PCT = (1.0, 2.5, 5.0, 10.0, 20.0, 38.0)
