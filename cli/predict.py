@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
 from ..core.names import unknown_name
-from ..lutgen.record import Characterization
 from ..lutgen.store import load, stored_names
 from ..lutgen.table import ProductTable, exact_table
 from ..nn.data import load_data
@@ -120,11 +119,9 @@ def _designs(store: Path, patterns: list[str], like: ProductTable) -> list[Produ
     for name in names:
         if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
-        made = load(store / name)
-        if isinstance(made, Characterization) and (
-            patterns or _operands(made.table) == _operands(like)
-        ):
-            found.append(made.table)
+        made = getattr(load(store / name), "table", None)
+        if isinstance(made, ProductTable) and (patterns or _operands(made) == _operands(like)):
+            found.append(made)
     if not found:
         raise ConfigError(
             "no design with a table of integer products", got=", ".join(patterns) or "none"

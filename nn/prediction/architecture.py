@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ...core.errors import ConfigError
-from ..convert import approx_layers
+from ..kinds import approx_layers
 from .probing import gradients, probe
 
 if TYPE_CHECKING:

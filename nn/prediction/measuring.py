@@ -11,19 +11,15 @@ import torch
 
 from ...core.errors import ConfigError, IdentityError
 from ...core.files import readable_json, sha256_file, write_atomic
-from ..convert import approx_layers
 from ..data import subset
+from ..kinds import approx_layers
 from ..training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from ..training.evaluation import evaluate
 from ..training.identity import check_data
 from ..training.loading import load_model
-from ..training.prepare import (
-    calibrate_ranges,
-    load_weights,
-    plain_model,
-    prepare_data,
-    with_table,
-)
+from ..training.prepare import calibrate_ranges, plain_model, with_table
+from ..training.run_data import prepare_data
+from ..training.weights import load_weights
 from .probing import exact_like
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...core.errors import ConfigError
 from ...lutgen.table import ProductTable
-from ..convert import approx_layers
+from ..kinds import approx_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rtlgrad.core.errors import ConfigError, IdentityError
 from rtlgrad.lutgen import ProductTable, exact_table
 from rtlgrad.nn import approximate, calibrate
-from rtlgrad.nn.convert import approx_layers
+from rtlgrad.nn.kinds import approx_layers
 from rtlgrad.nn.prediction import (
     AccuracyPredictor,
     Measured,
