@@ -277,6 +277,63 @@ def record(
 
 
 @app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or folder of a run.")],
+    designs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--designs",
+            help="Name or pattern of designs, repeatable; all with the run's operands, of an "
+            "fp32 run unsigned 8x8, if none.",
+        ),
+    ] = None,
+    fit: Annotated[
+        int, typer.Option("--fit", min=3, help="Designs to measure, spread over the AME.")
+    ] = 10,
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            "--measured",
+            help="File of measured accuracies: .csv of design,accuracy; or .json, which what is "
+            "measured is added to.",
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="Training images to analyse the network with.")
+    ] = 128,
+    test_images: Annotated[
+        int | None, typer.Option("--test-images", min=1, help="Measure on so many; all if none.")
+    ] = None,
+    level: Annotated[float, typer.Option("--level", help="Of the intervals, 0 to 1.")] = 0.9,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Measure all designs, and judge AME and other metrics."),
+    ] = False,
+    engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Predict what each design costs a trained network in accuracy, from a few measured ones."""
+    from .predict import run
+
+    run(
+        checkpoint,
+        designs=designs or [],
+        fit=fit,
+        measured=measured,
+        images=images,
+        test_images=test_images,
+        level=level,
+        comparing=compare,
+        engine=engine,
+        store=store,
+        data_root=data_root,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder with runs.")] = RUNS,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
