@@ -37,7 +37,7 @@ def logits(net, found, designs, pixels):
         return net(pixels)
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 37_000, 1 << 30])
+@pytest.mark.parametrize("cache_bytes", [0, 65_000, 1 << 30])
 def test_cached_evaluation_is_that_of_the_plain_network_bit_for_bit(cache_bytes):
     found, net = tables(), model()
     evaluator = AssignmentEvaluator(net, batches(net), found, cache_bytes=cache_bytes)
@@ -55,6 +55,19 @@ def test_cached_evaluation_is_that_of_the_plain_network_bit_for_bit(cache_bytes)
         assert measured.count == measured.reference_correct == 48
     assert (evaluator.reused > 0) == (cache_bytes > 0)
     assert evaluator._cache._bytes <= cache_bytes
+
+
+@pytest.mark.parametrize("outputs", [2, 4, 5, 7])
+def test_a_full_memory_changes_no_result(outputs):
+    found, net = tables(), model()
+    whole = batches(net, 16)
+    order = np.random.default_rng(outputs).permutation(list(product(found, repeat=3)))
+    limit = outputs * 16 * 4 * 36 * 4 + 600  # bytes of so many outputs of a convolution
+    small = AssignmentEvaluator(net, whole, found, cache_bytes=limit)
+    kept = [small.measure(tuple(designs)).correct for designs in order]
+    plain = AssignmentEvaluator(model(), whole, found)
+    assert kept == [plain.measure(tuple(designs)).correct for designs in order]
+    assert 0 < small._cache._bytes <= limit
 
 
 def test_the_network_computes_as_before_after_an_evaluation():
