@@ -50,6 +50,10 @@ def train(
     design: Annotated[
         str | None, typer.Option("--design", help="Multiplier to train through; fp32 if none.")
     ] = None,
+    assignment: Annotated[
+        Path | None,
+        typer.Option("--assignment", help="File of rtlgrad assign: a design for each layer."),
+    ] = None,
     init: Annotated[
         str | None, typer.Option("--init", help="Run folder or checkpoint to begin with.")
     ] = None,
@@ -156,6 +160,10 @@ def train(
         source = context.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
             given[name] = value
+    if assignment is not None:
+        from ..nn.assignment.file import load_assignment
+
+        given["assignment"] = load_assignment(assignment).layers
     if exact:
         given["rules"] = tuple((pattern, "exact") for pattern in exact)
     run_training(
@@ -164,6 +172,7 @@ def train(
         store=store,
         data_root=data_root,
         as_json=as_json,
+        assignment=assignment,
         tensorboard=tensorboard,
     )
 
@@ -222,6 +231,10 @@ def eval_(
     design: Annotated[
         str | None, typer.Option("--design", help="The design that it was trained with.")
     ] = None,
+    assignment: Annotated[
+        Path | None,
+        typer.Option("--assignment", help="File of rtlgrad assign: other designs, by layer."),
+    ] = None,
     engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     store: Store = STORE,
@@ -234,11 +247,105 @@ def eval_(
     run_evaluation(
         checkpoint,
         design=design,
+        assignment=assignment,
         engine=engine,
         threads=threads,
         store=store,
         data_root=data_root,
         as_json=as_json,
+    )
+
+
+@app.command()
+def assign(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Checkpoint, or folder of a run, quantized for one design.")
+    ],
+    designs: Annotated[
+        list[str],
+        typer.Option("--designs", help="Design, or pattern, to choose from; repeatable."),
+    ],
+    tiles: Annotated[int, typer.Option(min=1, help="Tiles, fewer than layers.")],
+    accelerator: Annotated[str, typer.Option(help="pipelined or gated.")] = "pipelined",
+    max_loss: Annotated[
+        float, typer.Option(min=0.0, help="Points of accuracy that may be lost.")
+    ] = 0.6,
+    stop_loss: Annotated[
+        float, typer.Option(min=0.1, help="Points from which on a candidate is of no interest.")
+    ] = 5.0,
+    images: Annotated[int, typer.Option(min=1, help="Validation images to search on.")] = 1000,
+    trials: Annotated[int, typer.Option(min=1, help="Candidates in all.")] = 500,
+    population: Annotated[int, typer.Option(min=2, help="Of NSGA-II.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Of the search and of its images.")] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at a time.")] = 1,
+    finalists: Annotated[
+        int, typer.Option(min=1, help="Of the front, to measure on all images.")
+    ] = 12,
+    tune: Annotated[
+        str, typer.Option(help="Map weights to suit the design: no, all, or both ways.")
+    ] = "all",
+    energy: Annotated[
+        str, typer.Option(help="What is minimized: settled, glitches or uniform.")
+    ] = "settled",
+    max_area: Annotated[
+        float | None, typer.Option(help="Sum over the tiles' multipliers, in um2.")
+    ] = None,
+    max_delay: Annotated[
+        float | None, typer.Option(help="Of the slowest tile's multiplier, in ps.")
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option(min=2, help="Operand pairs drawn from a layer for its energy.")
+    ] = 65536,
+    cache_mb: Annotated[
+        int, typer.Option(min=0, help="Memory of a process for outputs of layers.")
+    ] = 1024,
+    engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of a process; 1 with several processes.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the study; the same command goes on in it.")
+    ] = Path("out/assign"),
+    store: Store = STORE,
+    rtl: Rtl = RTL,
+    liberty: Annotated[
+        Path | None, typer.Option("--liberty", help="Cell library; the shipped one if not given.")
+    ] = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Search which multiplier to use in which layer, on an accelerator of few tiles."""
+    from .assign import Options, run
+
+    run(
+        Options(
+            checkpoint=checkpoint,
+            designs=tuple(designs),
+            tiles=tiles,
+            accelerator=accelerator,
+            max_loss=max_loss,
+            stop_loss=stop_loss,
+            images=images,
+            trials=trials,
+            population=population,
+            seed=seed,
+            jobs=jobs,
+            finalists=finalists,
+            tune=tune,
+            energy=energy,
+            max_area=max_area,
+            max_delay=max_delay,
+            pairs=pairs,
+            cache_mb=cache_mb,
+            engine=engine,
+            threads=threads,
+            out=out,
+            store=store,
+            rtl=rtl,
+            liberty=liberty,
+            data_root=data_root,
+            as_json=as_json,
+        )
     )
 
 

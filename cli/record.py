@@ -9,7 +9,7 @@ from ..nn.data import load_data
 from ..nn.training import CHECKPOINT_NAME, load_checkpoint
 from ..nn.training.recording import record_checkpoint
 from .console import err, print_json, print_table
-from .training import stored_table
+from .training import stored_table, tables_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,9 @@ def run(
     """Record the operands of a run, and print what was recorded."""
     file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
     config = load_checkpoint(file).config
-    table = stored_table(design or config.design, store)
+    table, tables = (
+        (stored_table(design, store), {}) if design is not None else tables_of(config, store)
+    )
     recording = record_checkpoint(
         file,
         load_data(config.data, data_root),
@@ -45,6 +47,7 @@ def run(
         images=images,
         engine=engine,
         threads=threads,
+        tables=tables,
     )
     save_recording(recording, path)
     if as_json:

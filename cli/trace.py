@@ -10,16 +10,21 @@ from rich.text import Text
 
 from ..core.errors import RtlgradError
 from ..lutgen.findings import Finding, Verdict, compared, unknown
+from ..lutgen.store import find, load_tabulated
 from ..lutgen.trace import find_by_id, resimulate, trace_record
+from ..lutgen.tuning import TUNED, tuned_table
 from ..nn.report.trace import trace_result
 from ..nn.training import load_result
 from ..nn.training.results import RESULT_NAME
 from .console import out, print_json
+from .training import tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from ..lutgen.record import AnyCharacterization, Characterization
+    from ..nn.multipliers import MultiplierTable
     from ..nn.training import RunResult
 
 _STYLES = {Verdict.VERIFIED: "green", Verdict.DIFFERS: "red", Verdict.UNKNOWN: "yellow"}
@@ -53,17 +58,36 @@ def run(
 
 
 def _tables(result: RunResult, store: Path, rtl: Path, simulate: bool) -> Iterator[Finding]:
+    designs = dict(result.config.assignment)
     for identity in dict.fromkeys(result.table_ids.values()):
-        made = find_by_id(store, identity)
+        layers = [layer for layer, used in result.table_ids.items() if used == identity]
+        design = designs.get(layers[0], "")
+        made: AnyCharacterization | None
+        if design.endswith(TUNED):
+            what = f"weights mapped to suit {design.removesuffix(TUNED)}"
+            base = made = _tabulated(store, design)
+            if base is None:
+                yield unknown(what, f"{store} has no such design", identity)
+            else:
+                yield compared(what, identity, tuned_table(base.table).id)
+        else:
+            made = find_by_id(store, identity)
+            if made is None:
+                reason = f"no characterization in {store} has this id"
+                yield unknown(f"table of {len(layers)} layers", reason, identity)
         if made is None:
-            layers = sum(1 for used in result.table_ids.values() if used == identity)
-            yield unknown(
-                f"table of {layers} layers", f"no characterization in {store} has this id", identity
-            )
             continue
         yield from trace_record(made, rtl)
         if simulate:
             yield resimulate(made, rtl)
+
+
+def _tabulated(store: Path, design: str) -> Characterization | None:
+    """Return the stored characterization behind a design with mapped weights, if there is one."""
+    try:
+        return load_tabulated(find(store, design.removesuffix(TUNED)))
+    except RtlgradError:
+        return None
 
 
 def _evaluated(result: RunResult, folder: Path, store: Path, data_root: Path | None) -> Finding:
@@ -75,14 +99,20 @@ def _evaluated(result: RunResult, folder: Path, store: Path, data_root: Path | N
 
     what = "test images right, evaluated again"
     table = None
-    if result.characterization_id is not None:
+    tables: dict[str, MultiplierTable] = {}
+    if result.config.assignment:
+        try:
+            _, tables = tables_of(result.config, store)
+        except RtlgradError as error:
+            return unknown(what, str(error), str(result.test.correct))
+    elif result.characterization_id is not None:
         made = find_by_id(store, result.characterization_id)
         if made is None or not isinstance(made.content, ProductTable | MantissaTable):
             return unknown(what, f"its table is not in {store}", str(result.test.correct))
         table = made.content
     try:
         data = load_data(result.config.data, data_root)
-        again, _ = evaluate_checkpoint(folder, data, table, threads=result.threads)
+        again, _ = evaluate_checkpoint(folder, data, table, threads=result.threads, tables=tables)
     except RtlgradError as error:
         return unknown(what, str(error), str(result.test.correct))
     return compared(what, str(result.test.correct), str(again.correct))

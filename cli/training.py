@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
+from ..core.files import canonical_json, sha256_bytes
 from ..lutgen.record import Characterization, MantissaCharacterization
-from ..lutgen.store import find, load, load_table
+from ..lutgen.store import find, load, load_table, load_tabulated
+from ..lutgen.tuning import TUNED, tuned_table
+from ..nn.assignment.file import check_tables, load_assignment
+from ..nn.convert import table_ids
 from ..nn.data import load_data
 from ..nn.training import (
     CHECKPOINT_NAME,
@@ -47,14 +51,17 @@ def run_training(
     store: Path,
     data_root: Path | None,
     as_json: bool,
+    assignment: Path | None = None,
     tensorboard: bool = False,
 ) -> RunResult:
-    """Train as configured and print the result."""
+    """Train as configured and print the result; an assignment's tables must have its file's ids."""
     keep_freed_memory()
+    if assignment is not None:
+        assigned_tables(assignment, store)
     progress = watching(err())
     if tensorboard:
         progress = TensorBoardProgress(progress)
-    table, scheduled = _tables(config, store)
+    table, scheduled = tables_of(config, store)
     if table is not None and config.multipliers is None:
         # A design may be named by the folder of its record; the run is known by its name.
         config = replace(config, design=table.name)
@@ -75,28 +82,43 @@ def run_evaluation(
     checkpoint: Path,
     *,
     design: str | None,
+    assignment: Path | None,
     engine: str,
     threads: int | None,
     store: Path,
     data_root: Path | None,
     as_json: bool,
 ) -> None:
-    """Evaluate a checkpoint with the design that it was trained with, and print the figures."""
+    """Evaluate a checkpoint and print the figures.
+
+    It multiplies through the design that it was trained with, or, layer by layer, through those
+    of an assignment.
+    """
     keep_freed_memory()
     file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
     config = load_checkpoint(file).config
-    table, tables = _tables(config, store) if design is None else (stored_table(design, store), {})
+    table, tables = (
+        tables_of(config, store) if design is None else (stored_table(design, store), {})
+    )
+    assigned = None if assignment is None else assigned_tables(assignment, store)
     data = load_data(config.data, data_root)
     evaluation, loaded = evaluate_checkpoint(
-        file, data, table, engine=engine, threads=threads, tables=tables
+        *(file, data, table), engine=engine, threads=threads, tables=tables, assigned=assigned
     )
     if as_json:
         identity = {"design": table and table.name, "characterization_id": table and table.id}
-        print_json({**evaluation.to_json(), **identity, "engine": loaded.engine})
+        used = {"table_ids": table_ids(loaded.model), "engine": loaded.engine}
+        print_json({**evaluation.to_json(), **identity, **used})
         return
+    if assignment is not None:
+        err().print(
+            f"layers multiply as {assignment} says; the weights are of {file}, trained through "
+            f"{config.multiplier}",
+            markup=False,
+        )
     rate = evaluation.products / evaluation.seconds / 1e9
     out().print(
-        f"{config.model} on {config.data}, {config.multiplier}: "
+        f"{config.model} on {config.data}, {assignment or config.multiplier}: "
         f"{100 * evaluation.accuracy:.2f} % of {evaluation.count} images right, "
         f"loss {evaluation.loss:.4f}; {evaluation.seconds:.1f} s, {rate:.2f} G products/s"
         + (f" ({loaded.engine} engine)" if loaded.engine else ""),
@@ -106,7 +128,11 @@ def run_evaluation(
 
 def run_name(config: TrainConfig) -> str:
     """Name a run after what distinguishes it."""
-    parts = [config.data, config.model, re.sub(r"[^A-Za-z0-9_.-]+", "_", config.multiplier)]
+    multiplier = config.multiplier
+    if config.assignment:  # two assignments may have the same designs
+        digest = sha256_bytes(canonical_json(config.to_json()["assignment"]).encode())
+        multiplier = f"assignment-{digest[:8]}"
+    parts = [config.data, config.model, re.sub(r"[^A-Za-z0-9_.-]+", "_", multiplier)]
     default = TrainConfig(config.model, config.data)
     for option in ("gradient", "quantizer", "accumulator", "approximate", "precision"):
         value = getattr(config, option)
@@ -159,9 +185,15 @@ class TerminalProgress:
             self._task = None
 
 
-def _tables(
+def tables_of(
     config: TrainConfig, store: Path
 ) -> tuple[MultiplierTable | None, dict[str, MultiplierTable]]:
+    """Return the table of a configuration's design, and those of its schedule or assignment.
+
+    Raises:
+        ConfigError, UnknownNameError, RecordError: as `stored_table`.
+    """
+
     def stored(name: str) -> MultiplierTable:
         table = stored_table(name, store)
         assert table is not None  # a name was given
@@ -172,6 +204,8 @@ def _tables(
 
 def stored_table(design: str | None, store: Path) -> MultiplierTable | None:
     """Load the table of a characterized design, of products or of mantissas; None for None.
+
+    With ``+tuned`` behind its name, weights are mapped to suit it (`rtlgrad.lutgen.tuning`).
 
     Raises:
         ConfigError: there is no store.
@@ -185,11 +219,28 @@ def stored_table(design: str | None, store: Path) -> MultiplierTable | None:
             f"there are no characterized designs: no folder {store}",
             remedy=f"rtlgrad lut {design}",
         )
+    if design.endswith(TUNED):
+        return tuned_table(load_tabulated(find(store, design.removesuffix(TUNED))).table)
     folder = find(store, design)
     made = load(folder)
     if isinstance(made, Characterization | MantissaCharacterization):
         return made.table
     return load_table(folder)  # says what else it is
+
+
+def assigned_tables(path: Path, store: Path) -> dict[str, MultiplierTable]:
+    """Return layer -> table as an assignment's file says, each of the id that it names.
+
+    Raises:
+        RecordError: the file is no assignment.
+        UnknownNameError: a design is not in the store.
+        IdentityError: the store has another table under a design's name.
+    """
+    content = load_assignment(path)
+    tables = {tile.design: stored_table(tile.design, store) for tile in content.tiles}
+    known = {design: table for design, table in tables.items() if table is not None}
+    check_tables(content, known, path)
+    return {layer: known[design] for layer, design in content.layers}
 
 
 def _print_result(result: RunResult, folder: Path) -> None:

@@ -83,11 +83,10 @@ def resimulate(made: AnyCharacterization, rtl: Path) -> Finding:
     An id covers ports, parameters, the content of the sources, and every product.
     """
     what = f"table of {made.name}, simulated again"
-    path = source_path(made, rtl)
-    if path is None:
-        return unknown(what, "its source is not at hand", made.id)
     try:
-        reference = _reference(made, path)
+        reference = stored_reference(made, rtl)
+        if reference is None:
+            return unknown(what, "its source is not at hand", made.id)
         with scratch_folder("trace") as scratch:
             (outcome,) = characterize([reference], Settings(scratch, force=True))
     except RtlgradError as error:
@@ -97,7 +96,19 @@ def resimulate(made: AnyCharacterization, rtl: Path) -> Finding:
     return compared(what, made.id, outcome.characterization.id)
 
 
-def _reference(made: AnyCharacterization, path: Path) -> DesignReference:
+def stored_reference(made: AnyCharacterization, rtl: Path) -> DesignReference | None:
+    """Return the design that a characterization was made from; None if its file is not at hand.
+
+    Args:
+        made: the characterization.
+        rtl: folder in which to look for a source that is not where the record says.
+
+    Raises:
+        DesignError: the file holds no such design any more.
+    """
+    path = source_path(made, rtl)
+    if path is None:
+        return None
     known = references(path)
     if any(reference.name == made.name for reference in known):
         return pick_design(made.name, known)

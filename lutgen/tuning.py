@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+TUNED = "+tuned"
+"""Behind a design's name: its table with the weights mapped as `weight_map` does without data."""
+
+
 @dataclass(frozen=True, eq=False)
 class WeightMap:
     """Which weight stands in for which.
@@ -88,9 +92,14 @@ def tuned(table: ProductTable, mapping: WeightMap) -> ProductTable:
         table.products[:, mapping.codes],
         table.signed_a,
         table.signed_b,
-        name=f"{table.name}+tuned",
+        name=f"{table.name}{TUNED}",
         id=sha256_bytes(content),
     )
+
+
+def tuned_table(table: ProductTable) -> ProductTable:
+    """Return a table with the weights mapped as suits it without data: ``NAME+tuned``."""
+    return tuned(table, weight_map(table))
 
 
 def _shares(activations: ArrayLike | None, codes: int) -> NDArray[np.float64]:

@@ -129,7 +129,8 @@ def _mapped(codes: Tensor, of: Tensor) -> Tensor:
 def _dotted(one: Tensor, other: Tensor, terms: Terms) -> Tensor:
     """Add products up over the terms: two [N, C * R, H, W] to one [N, C, H, W]."""
     products = (one * other).permute(0, 2, 3, 1)
-    return products.unflatten(3, (-1, terms.of_a.shape[1])).sum(dim=4).permute(0, 3, 1, 2)
+    by_term = products.reshape(*products.shape[:3], -1, terms.of_a.shape[1])
+    return by_term.sum(dim=4).permute(0, 3, 1, 2)
 
 
 def _convolved_back(

@@ -60,6 +60,9 @@ class TrainConfig:
         multipliers: which multiplier in which epochs, as ``mul8u_trunc8:0-8,exact:8-10``
             (`rtlgrad.nn.training.schedule`); ``design`` is then that of the last phase ("exact"
             included), or None with noise. None for ``design`` throughout.
+        assignment: (layer, design) for each layer that multiplies through a table of its own, as
+            `rtlgrad.nn.assignment.file` reads them; layers that it does not name multiply exactly.
+            ``design``, ``multipliers`` and ``rules`` are then left out.
         patience: stop after so many epochs without a better accuracy on the held-out images; None
             never stops early. With it, ``keep`` must be "best".
         val_fraction: share of the training images held out for validation after each epoch,
@@ -100,6 +103,7 @@ class TrainConfig:
     precision: str = "fp32"
     correct_bias: bool = False
     multipliers: str | None = None
+    assignment: tuple[tuple[str, str], ...] = ()
     patience: int | None = None
     val_fraction: float = 0.1
     keep: str = "last"
@@ -112,6 +116,7 @@ class TrainConfig:
         _check_choices(self)
         _check_numbers(self)
         _check_multipliers(self)
+        _check_assignment(self)
         if self.patience is not None and self.keep != "best":
             raise _illegal("keep", self.keep, "'best', because patience is set")
         if self.keep == "best" and self.val_fraction == 0:
@@ -134,18 +139,22 @@ class TrainConfig:
 
     @property
     def multiplier(self) -> str:
-        """What products go through, for people: the schedule, the design, or "fp32"."""
+        """What products go through, for people: the schedule, the design(s), or "fp32"."""
+        if self.assignment:
+            designs = dict.fromkeys(design for _, design in self.assignment)
+            return f"layers of {' and '.join(designs)}"
         return self.multipliers or self.design or "fp32"
 
     @property
     def is_fp32(self) -> bool:
         """Whether every product is torch's own, in every epoch."""
-        return self.multipliers is None and self.design is None
+        return self.multipliers is None and self.design is None and not self.assignment
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         plain = asdict(self)
         plain["rules"] = [list(rule) for rule in self.rules]
+        plain["assignment"] = [list(pair) for pair in self.assignment]
         return plain
 
 
@@ -172,7 +181,8 @@ def config_from_json(values: Mapping[str, Any], where: str) -> TrainConfig:
     if absent:
         raise ConfigError(f"{where} does not say {' and '.join(absent)}", got=sorted(values))
     plain = dict(values)
-    plain["rules"] = tuple(tuple(rule) for rule in plain.get("rules", ()))
+    for name in ("rules", "assignment"):
+        plain[name] = tuple(tuple(pair) for pair in plain.get(name, ()))
     return TrainConfig(**plain)
 
 
@@ -234,6 +244,20 @@ def _check_multipliers(config: TrainConfig) -> None:
     last = None if config.is_noisy else config.phases[-1].name
     if config.design != last:
         raise _illegal("design", config.design, f"{last!r}, which multipliers end with")
+
+
+def _check_assignment(config: TrainConfig) -> None:
+    pairs = config.assignment
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
+            raise _illegal("assignment", pair, "pairs of a layer and a design")
+    if len({layer for layer, _ in pairs}) != len(pairs):
+        raise _illegal("assignment", [layer for layer, _ in pairs], "each layer once")
+    for name in ("design", "multipliers", "rules") if pairs else ():
+        if getattr(config, name):
+            raise _illegal(
+                name, getattr(config, name), "none, because the assignment names the designs"
+            )
 
 
 def _check_numbers(config: TrainConfig) -> None:

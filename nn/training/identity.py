@@ -8,6 +8,7 @@ from ...core.errors import ConfigError, DataError, IdentityError
 from .config import differences
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ..data import ImageData
@@ -23,6 +24,7 @@ def check_same_run(
     config: TrainConfig,
     table: MultiplierTable | None,
     data: ImageData,
+    tables: Mapping[str, MultiplierTable] | None = None,
 ) -> None:
     """Make sure that a run in progress or finished is the one that is asked for.
 
@@ -32,10 +34,11 @@ def check_same_run(
         config: the configuration asked for.
         table: the table given, or None for fp32.
         data: the data set given.
+        tables: those given for the designs of an assignment, by name.
 
     Raises:
         ConfigError: the configuration differs; names each differing field.
-        IdentityError: the table is another one.
+        IdentityError: the table, or one that the assignment names, is another one.
         DataError: the data set has other content.
     """
     changed = differences(config, earlier.config)
@@ -47,6 +50,15 @@ def check_same_run(
             remedy="name another folder, or delete this one to begin anew",
         )
     check_table(earlier, path, table)
+    for layer, design in config.assignment:
+        given = (tables or {}).get(design)
+        if given is None or given.id != earlier.table_ids.get(layer):
+            raise IdentityError(
+                f"the table of {design!r} is not the one that {path} has in layer {layer!r}",
+                got=_identity(design, None if given is None else given.id),
+                expected=_identity(design, earlier.table_ids.get(layer)),
+                remedy="give the tables of those characterizations, or train in another folder",
+            )
     check_data(earlier, path, data)
 
 

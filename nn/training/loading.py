@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..layer_tables import set_tables
 from .checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from .determinism import reproducible
 from .evaluation import Evaluation, evaluate
@@ -53,7 +54,7 @@ def load_model(
         path: a checkpoint, or the folder of a run.
         table: the table of the design that it was trained with; None if it is fp32.
         engine: name of the engine that does the table's sums.
-        tables: by name, those whose errors are drawn as noise, if the run has any.
+        tables: by name, those of its assignment, or whose errors are drawn, if the run has any.
 
     Raises:
         RecordError: the checkpoint is missing or damaged.
@@ -77,6 +78,7 @@ def evaluate_checkpoint(
     engine: str = "auto",
     threads: int | None = None,
     tables: Mapping[str, MultiplierTable] | None = None,
+    assigned: Mapping[str, MultiplierTable] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Evaluation, LoadedModel]:
     """Evaluate a trained model on the test images that its own run used.
@@ -87,19 +89,23 @@ def evaluate_checkpoint(
         table: the table of the design that it was trained with; None if it is fp32.
         engine: name of the engine that does the table's sums.
         threads: CPU threads, or None to leave torch's setting.
-        tables: by name, those whose errors are drawn as noise, if the run has any.
+        tables: by name, those of its assignment, or whose errors are drawn, if the run has any.
+        assigned: layer -> table to evaluate it with in place of the one that it was trained with;
+            weights and ranges stay.
         progress: called with batches done and batches in all.
 
     Raises:
         RecordError: the checkpoint is missing or damaged.
         IdentityError: the table is another one; gives both ids.
         DataError: the data set is another one; gives both hashes.
+        UnknownNameError, ConfigError: a table is assigned to no layer, or does not fit it.
         EngineError: the engine cannot run here.
     """
     file = path / CHECKPOINT_NAME if path.is_dir() else path
     with reproducible(seed=0, threads=threads):
         loaded = load_model(file, table, engine=engine, tables=tables)
         check_data(loaded.checkpoint, file, data)
+        set_tables(loaded.model, assigned or {})
         config = loaded.checkpoint.config
         test = prepare_data(config, data).test
         precision = config.precision

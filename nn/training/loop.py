@@ -68,7 +68,8 @@ def train(
         data: the data set that the configuration names.
         table: the table of the design that it names; None if it names none.
         folder: where the run is kept.
-        tables: those of the schedule of multipliers, by name ("exact" included), if there is one.
+        tables: by name, those of the schedule of multipliers ("exact" included) or of the
+            assignment, if there is one.
         progress: told about each step; raise KeyboardInterrupt from it to stop.
 
     Raises:
@@ -84,8 +85,8 @@ def train(
         group.check(config)
         progress = progress if group.writes else silent
         if (folder / RESULT_NAME).exists():
-            return _finished_before(config, data, table, folder, progress)
-        checkpoint = _found_checkpoint(config, data, table, folder, group.count)
+            return _finished_before(config, data, table, tables, folder, progress)
+        checkpoint = _found_checkpoint(config, data, table, tables, folder, group.count)
         group.wait()  # all have looked into the folder before the first one writes there
         threads = config.threads if checkpoint is None else checkpoint.threads
         with reproducible(config.seed, threads):
@@ -103,12 +104,13 @@ def _finished_before(
     config: TrainConfig,
     data: ImageData,
     table: MultiplierTable | None,
+    tables: Mapping[str, MultiplierTable] | None,
     folder: Path,
     progress: Progress,
 ) -> RunResult:
     """Return the result that a folder holds, if it is that of the same run."""
     result = load_result(folder / RESULT_NAME)
-    check_same_run(result, folder / RESULT_NAME, config, table, data)
+    check_same_run(result, folder / RESULT_NAME, config, table, data, tables)
     progress(Finished(folder, result.initial, result.test))
     return result
 
@@ -117,6 +119,7 @@ def _found_checkpoint(
     config: TrainConfig,
     data: ImageData,
     table: MultiplierTable | None,
+    tables: Mapping[str, MultiplierTable] | None,
     folder: Path,
     processes: int,
 ) -> Checkpoint | None:
@@ -125,7 +128,7 @@ def _found_checkpoint(
     if not file.exists():
         return None
     checkpoint = load_checkpoint(file)
-    check_same_run(checkpoint, file, config, table, data)
+    check_same_run(checkpoint, file, config, table, data, tables)
     check_processes(checkpoint, file, processes)
     return checkpoint
 

@@ -23,12 +23,15 @@ def tables_for(
     """Return the table of a configuration's design, and those of its schedule by name.
 
     The schedule's "exact" is the table of exact products of its first design's operands. With
-    noise there is no table to multiply through, but those whose errors are drawn.
+    noise there is no table to multiply through, but those whose errors are drawn. With an
+    assignment there is no table of the whole run, but those of its designs.
 
     Args:
         config: what is to be run.
         load: gives the table of a design by name.
     """
+    if config.assignment:
+        return None, {design: load(design) for _, design in config.assignment}
     if config.multipliers is None:
         return (None if config.design is None else load(config.design)), {}
     tables = {name: load(name) for name in designs_of(config.phases)}

@@ -68,20 +68,22 @@ def with_table(
         model: in fp32.
         config: what it says.
         table: of its design, or None.
-        tables: of its schedule, by name.
+        tables: of its schedule or its assignment, by name.
 
     Raises:
-        ConfigError: a table whose errors are to be drawn is missing.
+        ConfigError: a table whose errors are to be drawn, or of the assignment, is missing.
+        UnknownNameError: the assignment names a layer that the model does not have.
     """
     if config.is_noisy:
         check_tables(config, table, tables)
         add_noise(model, _relative_error(config.phases[-1], tables))
         return PreparedModel(model, None, {})
-    if table is None:
+    if table is None and not config.assignment:
         return PreparedModel(model, None, {})
     rules: list[tuple[str, Assignment]] = [
         (pattern, table if kind == "table" else "exact") for pattern, kind in config.rules
     ]
+    rules += [(layer, _assigned(design, tables)) for layer, design in config.assignment]
     conversion = approximate(
         model,
         table,
@@ -94,14 +96,25 @@ def with_table(
         approximate=config.approximate,
     )
     if config.correct_bias:
-        if isinstance(table, MantissaTable):
+        floating = next((t for _, t in [("", table), *rules] if isinstance(t, MantissaTable)), None)
+        if floating is not None:
             raise ConfigError(
                 "the bias is corrected for integer operands alone",
-                got=f"correct_bias, and the floating-point design {table.name!r}",
+                got=f"correct_bias, and the floating-point design {floating.name!r}",
                 remedy="leave correct_bias out",
             )
         ensure_biases(model)
     return PreparedModel(model, conversion.engine, table_ids(model))
+
+
+def _assigned(design: str, tables: Mapping[str, MultiplierTable]) -> MultiplierTable:
+    if design not in tables:
+        raise ConfigError(
+            f"the assignment's design {design!r} has no table",
+            got=", ".join(tables) or "no tables",
+            expected="the table of every design that is assigned to a layer",
+        )
+    return tables[design]
 
 
 def enter_epoch(

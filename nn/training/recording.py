@@ -15,6 +15,7 @@ from .loading import load_model
 from .run_data import prepare_data
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ..data import ImageData
@@ -29,6 +30,7 @@ def record_checkpoint(
     images: int | None = None,
     engine: str = "auto",
     threads: int | None = None,
+    tables: Mapping[str, MultiplierTable] | None = None,
 ) -> OperandRecording:
     """Run a trained model on test images and count the operand pairs of every layer.
 
@@ -39,6 +41,7 @@ def record_checkpoint(
         images: how many test images, always the same ones; all that the run tested on if None.
         engine: name of the engine that does the table's sums; counts do not depend on it.
         threads: CPU threads, or None to leave torch's setting.
+        tables: those of its assignment, by name, if it has one.
 
     Raises:
         RecordError: the checkpoint is missing or damaged.
@@ -48,7 +51,7 @@ def record_checkpoint(
     """
     file = path / CHECKPOINT_NAME if path.is_dir() else path
     with reproducible(seed=0, threads=threads):
-        loaded = load_model(file, table, engine=engine)
+        loaded = load_model(file, table, engine=engine, tables=tables)
         check_data(loaded.checkpoint, file, data)
         config = loaded.checkpoint.config
         wanted = [limit for limit in (config.limit_test, images) if limit is not None]

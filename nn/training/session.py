@@ -44,7 +44,7 @@ class Session:
     Attributes:
         config: what the run was asked to do.
         table: the design's table, or None in fp32.
-        tables: those of the schedule of multipliers, by name.
+        tables: those of the schedule of multipliers, or of the assignment, by name.
         folder: where the run is kept.
         progress: told about each step.
         batches: the images.
@@ -110,7 +110,7 @@ def begin(run: Session) -> tuple[PreparedModel, torch.optim.Optimizer, Checkpoin
     plain = plain_model(config, run.batches.shape)
     init = initial_weights(plain, config, table)
     prepared = with_table(plain, config, table, run.tables)
-    if table is not None:
+    if prepared.table_ids:
         calibrate_ranges(prepared.model, run.batches.calibration, config.calibration)
         if config.correct_bias:
             correct_biases(prepared.model, run.batches.calibration.epoch())

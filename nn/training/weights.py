@@ -53,11 +53,15 @@ def initial_weights(
     path = path / CHECKPOINT_NAME if path.is_dir() else path
     checkpoint = load_checkpoint(path)
     mine = None if table is None else table.id
-    if checkpoint.characterization_id not in (None, mine) and not config.init_from_other_table:
+    other = checkpoint.characterization_id not in (None, mine)
+    # Of an assignment the designs are compared; that of other tables has no one id.
+    other |= checkpoint.config.assignment not in ((), config.assignment)
+    if other and not config.init_from_other_table:
         raise IdentityError(
             f"{path} was trained with another table",
-            got=f"{checkpoint.config.design}, id {checkpoint.characterization_id}",
-            expected="fp32, or " + ("no table" if table is None else f"{table.name}, id {mine}"),
+            got=f"{checkpoint.config.multiplier}, id {checkpoint.characterization_id}",
+            expected="fp32, or "
+            + (config.multiplier if table is None else f"{table.name}, id {mine}"),
             remedy="begin from fp32 weights, or set init_from_other_table if this is meant",
         )
     names = model.state_dict().keys()

@@ -1,0 +1,1 @@
+"""Layer-wise assignment of multipliers: which design multiplies in which layer."""
