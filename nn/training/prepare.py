@@ -145,8 +145,8 @@ def enter_epoch(
 
 def _relative_error(phase: Phase, tables: Mapping[str, MultiplierTable]) -> RelativeError:
     if phase.drawn_from is not None:
-        return RelativeError.of_table(tables[phase.drawn_from])
-    return RelativeError(phase.sigma or 0.0)
+        return RelativeError.of_table(tables[phase.drawn_from], phase.per)
+    return RelativeError(phase.sigma or 0.0, per=phase.per)
 
 
 def calibrate_ranges(model: nn.Module, part: Batches, method: str) -> None:

@@ -4,6 +4,8 @@
 (Hammad et al.: approximate first, exact for the last epochs). ``noise(0.1)`` stands for products
 with a normal relative error of standard deviation 0.1, ``noise(table:mul8u_trunc8)`` for products
 with the relative errors that this design's table has; with them, ``exact`` means no error, in float.
+In ``noise(weight:0.1)`` and ``noise(weight:table:mul8u_trunc8)`` each weight has one error in a forward
+pass, in place of one for each product (`rtlgrad.nn.noise`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ...core.errors import ConfigError
 
 EXACT = "exact"
 _PHASE = re.compile(r"(?P<name>.+):(?P<first>\d+)-(?P<last>\d+)")
-_NOISE = re.compile(r"noise\((?:table:(?P<table>.+)|(?P<sigma>.*))\)")
+_NOISE = re.compile(r"noise\((?:(?P<per>weight):)?(?:table:(?P<table>.+)|(?P<sigma>.*))\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Phase:
     """Some epochs with one multiplier.
 
     Attributes:
-        name: a design, "exact", "noise(SIGMA)", or "noise(table:DESIGN)".
+        name: a design, "exact", "noise(SIGMA)", or "noise(table:DESIGN)", the latter two also with
+            "weight:" before what is in the parentheses.
         first: the first epoch, counted from 0.
         end: the first epoch after it.
     """
@@ -44,6 +47,12 @@ class Phase:
         """The design whose table's relative errors are drawn; None for anything else."""
         match = _NOISE.fullmatch(self.name)
         return match["table"] if match else None
+
+    @property
+    def per(self) -> str:
+        """What each draw of an error belongs to, "product" or "weight"."""
+        match = _NOISE.fullmatch(self.name)
+        return (match and match["per"]) or "product"
 
     @property
     def is_noise(self) -> bool:

@@ -33,6 +33,7 @@ from rtlgrad.nn.training import (
     tables_for,
     train,
 )
+from rtlgrad.nn.training.prepare import with_table
 from torch import nn
 
 
@@ -104,6 +105,28 @@ def test_the_error_of_a_table_is_what_is_drawn():
     assert abs(drawn.mean() - share.mean()) < 5 * share.std() / math.sqrt(20000)
 
 
+@pytest.mark.parametrize("drawn", ["0.2", "table:rough"])
+def test_the_errors_of_weights_are_drawn_one_by_one(tmp_path, drawn):
+    """What a layer makes of unit inputs is its weights, each with an error of its own."""
+    config = replace(BASE, multipliers=f"noise(weight:{drawn}):0-3")
+    (phase,) = config.phases
+    assert (phase.per, phase.drawn_from) == ("weight", "rough" if "rough" in drawn else None)
+    model = nn.Sequential(nn.Linear(64, 8, bias=False))
+    table, tables = tables_for(config, TABLES.__getitem__)
+    with_table(model, config, table, tables)
+    weight = model[0].weight.detach()
+    error = model(torch.eye(64)).detach().t() / weight - 1
+    assert len(error.unique()) > 64
+    if drawn == "0.2":
+        assert error.std() == pytest.approx(0.2, rel=0.2)
+    else:
+        entries = RelativeError.of_table(ROUGH).drawn_from.unique()
+        gap = (error.flatten()[:, None] - entries[None]).abs().min(dim=1).values
+        assert gap.max() < 1e-5
+    result = run(tmp_path, config)
+    assert result.config.multipliers == config.multipliers
+
+
 def test_sigma_of_a_mean_relative_error():
     torch.manual_seed(0)
     error = RelativeError.of_mre(0.1)
@@ -137,6 +160,7 @@ def test_no_error_is_the_layer_itself():
         ("rough:2-2,exact:2-3", "below"),
         ("noise(x):0-3", "noise"),
         ("noise(table:):0-3", "noise"),
+        ("noise(weights:0.1):0-3", "noise"),
         ("noise(table:rough):0-1,fine:1-3", "one or the other"),
         ("noise(0.1):0-1,rough:1-3", "one or the other"),
         ("exact:0-3", "at least one"),
