@@ -317,11 +317,11 @@ def test_training_on_the_exact_table_is_exact_quantized_training(gradient, signe
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_approximate_backward_on_the_exact_table_is_exact_but_for_rounding_the_gradient(signed):
-    # 12-bit operands: the rounding of the gradient is all that is left, and it is small.
-    exact, _ = trained("ste", exact_table(12, 12, signed=signed), steps=1)
-    model, _ = trained("table", exact_table(12, 12, signed=signed), steps=1)
+    # Wide operands: the rounding of the gradient is all that is left, and it is small.
+    exact, _ = trained("ste", exact_table(11, 11, signed=signed), steps=1)
+    model, _ = trained("table", exact_table(11, 11, signed=signed), steps=1)
     for mine, theirs in zip(model.parameters(), exact.parameters(), strict=True):
-        assert (mine.grad - theirs.grad).abs().max() <= 4e-3 * theirs.grad.abs().max() + 1e-6
+        assert (mine.grad - theirs.grad).abs().max() <= 8e-3 * theirs.grad.abs().max() + 1e-6
     # The mean over draws is the exact gradient, whatever the width.
     table = exact_table(4, 4, signed=signed)
     layer = ApproxLinear(6, 3, table=table, gradient="table")
@@ -333,10 +333,10 @@ def test_approximate_backward_on_the_exact_table_is_exact_but_for_rounding_the_g
     def gradients():
         return torch.autograd.grad((layer(x) * upstream).sum(), layer.weight)[0]
 
-    mean = torch.stack([gradients() for _ in range(1500)]).mean(0)
+    mean = torch.stack([gradients() for _ in range(400)]).mean(0)
     layer.set_options(gradient="ste")
     want = gradients()
-    assert (mean - want).abs().max() < 0.06 * want.abs().max()
+    assert (mean - want).abs().max() < 0.1 * want.abs().max()
 
 
 @pytest.mark.parametrize("gradient", KINDS)

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -262,55 +261,68 @@ def test_interrupted_anywhere_and_resumed_equals_uninterrupted(
 
 
 KILLED = """
-    import os, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, {tests!r})
-    import test_training as t
-    t.MODELS["small"] = t.ModelSpec("for tests", t.Small, least_side=3)
-    config, table = t.VARIANTS["table"]
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_training as t
+t.torch.set_num_threads(1)
+t.MODELS["small"] = t.ModelSpec("for tests", t.Small, least_side=3)
+config, table = t.VARIANTS["table"]
 
-    def kill():
-        os.kill(os.getpid(), signal.SIGKILL)
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    {arm}
-    t.train(config, t.DATA, table, Path({folder!r}), progress=progress)
+# A process of its own for each, forked before any thread is there.
+for name, arm in t.ARMS.items():
+    if (child := os.fork()) == 0:
+        exec(arm)
+        t.train(config, t.DATA, table, Path({folder!r}) / name, progress=progress)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 IN_SECOND_EPOCH = """
-    def progress(event):
-        if isinstance(event, t.StepDone) and event.epoch == 2:
-            kill()
+def progress(event):
+    if isinstance(event, t.StepDone) and event.epoch == 2:
+        kill()
 """
 WHILE_WRITING = """
-    progress = lambda event: None
-    real, writes = os.fsync, []
+progress = lambda event: None
+real, writes = os.fsync, []
 
-    def fsync(handle):
-        real(handle)
-        writes.append(handle)
-        if len(writes) == NUMBER:
-            kill()
+def fsync(handle):
+    real(handle)
+    writes.append(handle)
+    if len(writes) == NUMBER:
+        kill()
 
-    os.fsync = fsync
+os.fsync = fsync
 """
+ARMS = {
+    "step of epoch 2": IN_SECOND_EPOCH,
+    # Writes 1 to 3 are the configuration, the first checkpoint and its metrics.
+    "checkpoint of epoch 1": WHILE_WRITING.replace("NUMBER", "4"),
+    "metrics of the last epoch": WHILE_WRITING.replace("NUMBER", "7"),
+    "result": WHILE_WRITING.replace("NUMBER", "8"),
+}
 
 
-@pytest.mark.parametrize(
-    "arm",
-    [
-        IN_SECOND_EPOCH,
-        # Writes 1 to 3 are the configuration, the first checkpoint and its metrics.
-        pytest.param(WHILE_WRITING.replace("NUMBER", "4"), id="checkpoint of epoch 1"),
-        pytest.param(WHILE_WRITING.replace("NUMBER", "7"), id="metrics of the last epoch"),
-        pytest.param(WHILE_WRITING.replace("NUMBER", "8"), id="result"),
-    ],
-)
-def test_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, arm: str) -> None:
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of runs whose processes were killed, by what they were doing."""
+    folder = tmp_path_factory.mktemp("killed")
+    script = KILLED.format(tests=str(Path(__file__).parent), folder=str(folder))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(-signal.SIGKILL)] * len(ARMS), done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, killed: Path, arm: str) -> None:
     config, table = VARIANTS["table"]
-    folder = tmp_path / "killed"
-    script = textwrap.dedent(KILLED).replace("{arm}", textwrap.dedent(arm))
-    script = script.format(tests=str(Path(__file__).parent), folder=str(folder))
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    folder = killed / arm
     assert not (folder / RESULT_NAME).exists()
     resumed = train(config, DATA, table, folder)
     whole = train(config, DATA, table, tmp_path / "whole")
