@@ -96,7 +96,7 @@ class Architecture:
         """
         error = self._error(table)
         flat = self.matrices.reshape(-1, error.size)
-        return (flat @ error).astype(np.float64).reshape(self.matrices.shape[:2])
+        return _products(flat, error).reshape(self.matrices.shape[:2])
 
     def shift(self, table: ProductTable) -> NDArray[np.float64]:
         """Return the shifts that a table in all layers causes, float64 [R].
@@ -104,7 +104,7 @@ class Architecture:
         Raises:
             ConfigError: the table's operands are not the network's.
         """
-        return (self.whole @ self._error(table)).astype(np.float64)
+        return _products(self.whole, self._error(table))
 
     def ame(self, table: ProductTable) -> float:
         """Return the architectural mean error of a table in all layers, in units of the logits.
@@ -123,6 +123,12 @@ class Architecture:
                 expected=_operand_text(self.operands),
             )
         return table.error.astype(np.float32).ravel()
+
+
+def _products(rows: NDArray[np.float32], error: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the inner products of rows [N, K] with errors [K], float64 [N]."""
+    # One thread: waking BLAS's others took up to 25 ms on a busy machine, for 0.1 ms of work.
+    return np.asarray(np.einsum("nk,k->n", rows, error), dtype=np.float64)
 
 
 def magnitude(shift: NDArray[np.float64]) -> float:
