@@ -34,6 +34,8 @@ COUNT = 5
 LOOKED_AT = 20
 GRADIENTS = ("ste", "lut")
 WINDOWS = ("lut:1", "lut:4", "lut:32", "lut:64")
+SLOWER = 5
+"""The comparison is made again with the learning rate divided by this."""
 SEEDS = (0, 1, 2)
 
 
@@ -80,6 +82,18 @@ def _compare(
     return arms
 
 
+def _slower(base: TrainConfig, retrain: TrainConfig, seed: int) -> Callable[[Bench], Sequence[Arm]]:
+    def arms(bench: Bench) -> Sequence[Arm]:
+        start = replace(_retrained(bench, base, retrain), lr=retrain.lr / SLOWER)
+        return [
+            Arm(_name(n, g, slower=True), replace(with_multiplier(start, n), gradient=g), (seed,))
+            for n in chosen(bench)
+            for g in GRADIENTS
+        ]
+
+    return arms
+
+
 def _windows(base: TrainConfig, retrain: TrainConfig) -> Callable[[Bench], Sequence[Arm]]:
     def arms(bench: Bench) -> Sequence[Arm]:
         start = _retrained(bench, base, retrain)
@@ -92,51 +106,59 @@ def _windows(base: TrainConfig, retrain: TrainConfig) -> Callable[[Bench], Seque
     return arms
 
 
-def _name(design: str, gradient: str) -> str:
-    return f"{design} {gradient}"
+def _name(design: str, gradient: str, *, slower: bool = False) -> str:
+    return f"{design} {gradient}" + (f" slower {SLOWER}" if slower else "")
 
 
-def _rows(bench: Bench, design: str, gradient: str, seeds: Sequence[int] = SEEDS) -> list[Row]:
-    name = _name(design, gradient)
-    return [row for row in bench.rows if row.arm == name and row.seed in seeds]
+def _rows(bench: Bench, arm: str) -> list[Row]:
+    return [row for row in bench.rows if row.arm == arm]
 
 
 def _tables(bench: Bench) -> str:
+    found = summaries(bench.rows)
+    said = (
+        f"float32 base {with_spread(found.get('base'))} %; exact products of 8 bits, retrained "
+        f"alike, {with_spread(found.get(_name('mul8u_exact', 'ste')))} %."
+    )
+    parts = [_comparison(bench, slower=False), said]
+    if any(_rows(bench, _name(n, "ste", slower=True)) for n in chosen(bench)):
+        parts += [f"Learning rate divided by {SLOWER}:", _comparison(bench, slower=True)]
+    return "\n\n".join([*parts, _window_table(bench)])
+
+
+def _comparison(bench: Bench, *, slower: bool) -> str:
+    """Return a line for each design, and what the differences come to."""
     found = summaries(bench.rows)
     lines = []
     gains = []
     for design in chosen(bench):
         figures = bench.designs[design]
-        ste, lut = (_rows(bench, design, gradient) for gradient in GRADIENTS)
+        names = [_name(design, gradient, slower=slower) for gradient in GRADIENTS]
+        ste, lut = (_rows(bench, name) for name in names)
         gain = paired(lut, ste)
         gains += gain
-        lines.append(
-            (
-                f"`{design}`",
-                f"{100 * figures.nmed:.2f}",
-                f"{figures.mre_pct:.1f}",
-                f"{found[f'put in {design}'].mean:.2f}",
-                *(with_spread(found.get(_name(design, g))) for g in GRADIENTS),
-                ", ".join(f"{one:+.2f}" for one in gain) or "-",
-            )
+        cells = (
+            f"{100 * figures.nmed:.2f}",
+            f"{figures.mre_pct:.1f}",
+            f"{found[f'put in {design}'].mean:.2f}",
+            *(with_spread(found.get(name)) for name in names),
+            ", ".join(f"{one:+.2f}" for one in gain) or "-",
         )
+        lines.append((f"`{design}`", *cells))
     header = ("design", "NMED %", "MRE %", "put in", *GRADIENTS, "lut less ste, by seed")
     mean = f"{statistics.fmean(gains):+.2f}" if gains else "-"
-    exact = with_spread(found.get(_name("mul8u_exact", "ste")))
-    said = (
-        f"float32 base {with_spread(found.get('base'))} %; exact products of 8 bits, retrained "
-        f"alike, {exact} %. LUT gradient less straight-through: mean {mean} points, ahead in "
-        f"{sum(gain > 0 for gain in gains)} of {len(gains)} pairs."
-    )
-    return "\n\n".join([markdown(header, lines), said, _window_table(bench)])
+    ahead = sum(gain > 0 for gain in gains)
+    said = f"LUT gradient less straight-through: mean {mean} points, ahead in {ahead} of {len(gains)} pairs."
+    return f"{markdown(header, lines)}\n\n{said}"
 
 
 def _window_table(bench: Bench) -> str:
     order = ("ste", "lut:1", "lut:4", "lut", "lut:32", "lut:64", "slope")
     lines = []
     for design in chosen(bench):
-        rows = [_rows(bench, design, gradient, SEEDS[:1]) for gradient in order]
-        cells = [f"{found[0].accuracy:.2f}" if found else "-" for found in rows]
+        rows = [_rows(bench, _name(design, gradient)) for gradient in order]
+        firsts = [[row.accuracy for row in some if row.seed == SEEDS[0]] for some in rows]
+        cells = [f"{found[0]:.2f}" if found else "-" for found in firsts]
         lines.append((f"`{design}`", *cells))
     header = ("design, seed 0", *(name if name != "lut" else "lut (h = 16)" for name in order))
     return markdown(header, lines)
@@ -163,6 +185,7 @@ def _study(name: str, base: TrainConfig, retrain: TrainConfig) -> Study:
             _base_stage(base),
             _put_in(base, retrain),
             *(_compare(base, retrain, seed) for seed in SEEDS),
+            *(_slower(base, retrain, seed) for seed in SEEDS),
             _windows(base, retrain),
         ),
         _tables,

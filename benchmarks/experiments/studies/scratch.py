@@ -1,4 +1,4 @@
-"""Training from scratch through integer multipliers: ResNet-20 in float32, exact and approximate.
+"""Training from scratch through integer multipliers: a ResNet in float32, exact and approximate.
 
 The approximate design is that of rtl/ with two 8-bit operands and the greatest MRE below 2 %.
 """
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from ..study import Bench
 
-BASE = TrainConfig("resnet20", "cifar10-jpeg", epochs=10, lr=0.1)
+RESNET20 = TrainConfig("resnet20", "cifar10-jpeg", epochs=10, lr=0.1)
+RESNET8 = TrainConfig("resnet8", "cifar10-jpeg", epochs=5, lr=0.1, threads=1)
 MRE_LIMIT_PCT = 2.0
 
 
@@ -31,8 +32,8 @@ def multipliers(bench: Bench) -> tuple[str, ...]:
     return "fp32", "mul8u_exact", design
 
 
-def _stage(seed: int) -> Callable[[Bench], Sequence[Arm]]:
-    return lambda bench: [Arm(n, with_multiplier(BASE, n), (seed,)) for n in multipliers(bench)]
+def _stage(base: TrainConfig, seed: int) -> Callable[[Bench], Sequence[Arm]]:
+    return lambda bench: [Arm(n, with_multiplier(base, n), (seed,)) for n in multipliers(bench)]
 
 
 def _tables(bench: Bench) -> str:
@@ -51,13 +52,19 @@ def _tables(bench: Bench) -> str:
 
 def _draw(bench: Bench) -> Figure:
     groups = {name: [r for r in bench.rows if r.arm == name] for name in multipliers(bench)}
-    return curves({f"{BASE.model}, {BASE.data}": groups})
+    first = bench.rows[0]
+    return curves({f"{first.model}, {first.data}": groups})
 
 
-SCRATCH = Study(
-    "from-scratch",
-    "What does training from scratch through 8-bit multipliers cost?",
-    tuple(_stage(seed) for seed in (0, 1)),
-    _tables,
-    _draw,
-)
+def _study(name: str, base: TrainConfig) -> Study:
+    return Study(
+        name,
+        "What does training from scratch through 8-bit multipliers cost?",
+        tuple(_stage(base, seed) for seed in (0, 1)),
+        _tables,
+        _draw,
+    )
+
+
+SCRATCH = _study("from-scratch", RESNET20)
+SCRATCH_SMALL = _study("from-scratch-resnet8", RESNET8)
