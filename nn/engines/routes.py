@@ -118,9 +118,11 @@ _ROWS_NS = {"portable": 0.22, "avx2": 0.22, "vbmi": 0.22}
 _EXPANDED_NS = {"portable": 0.090, "avx2": 0.030, "vbmi": 0.030}
 _PLANE_NS = (0.0, 0.009, 0.018, 0.032, 0.040)  # by number of planes
 _DOT_NS = 0.0055
-# Per product of digits, and per code made one.
-_DIGIT_NS = {"portable": 0.038, "avx2": 0.014, "vbmi": 0.003}
-_LEFT_NS = {"portable": 0.42, "avx2": 0.20, "vbmi": 0.012}
+# Per product of digits, per digit made of an activation code, and of a weight for each tile of positions.
+_DIGIT_NS = {"portable": 0.033, "avx2": 0.011, "vbmi": 0.0025}
+_LEFT_NS = {"portable": 0.38, "avx2": 0.21, "vbmi": 0.012}
+_RIGHT_NS = 0.12
+_LOWRANK_TILE = 2048
 _EXPAND_NS = 0.055  # per entry laid out
 _LOAD_NS = 0.5  # per plane of a weight, loaded for each 256 positions
 _PACK_NS = 0.05  # per activation code packed; again, where dot products want it otherwise
@@ -273,6 +275,8 @@ def _lowrank(work: Workload, table: LookupTable, isa: Isa) -> Estimate:
     filled = -(-work.positions // _VECTOR) * _VECTOR * work.taps * work.groups
     rows = count * work.outputs + digits.sums
     nanoseconds = (_DIGIT_NS[isa.name] * rows + _LEFT_NS[isa.name] * lefts) * filled
+    tiles = -(-work.positions // _LOWRANK_TILE)
+    nanoseconds += _RIGHT_NS * tiles * count * work.outputs * work.taps * work.groups
     bits = 8 * digits.products.left.itemsize
     note = f"rank {digits.rank}, G = {count} products of {bits}-bit digits"
     return _seconds(Route.LOWRANK, work, nanoseconds, note, "lowrank")
