@@ -2,7 +2,7 @@
 
 Run as a script::
 
-    python benchmarks/bench_engines.py [--json FILE] [--only routes layers models floats scaling]
+    python benchmarks/bench_engines.py [--json FILE] [--only routes designs layers models floats scaling]
 
 Shapes are M x K x N: M rows of weights (output channels), K products per output, N positions.
 Times are medians; ratios compare runs of one invocation on one machine. What one thread does is
@@ -25,6 +25,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from bench_lowrank import kulkarni, measure_designs, report_designs, truncated
 from bench_mantissa import measure_floats, measure_scaling, peak_memory_mib, report_floats
 from gather_baseline import gather_gemm, runs_here
 from rtlgrad.core.files import readable_json
@@ -135,6 +136,15 @@ def tables() -> dict[str, ProductTable]:
     }
 
 
+def low_rank_tables() -> dict[str, ProductTable]:
+    """Return tables whose error is of rank 0, 1 and 4."""
+    return {
+        "exact": exact_table(8, 8),
+        "Kulkarni": ProductTable(kulkarni().astype(np.int32)),
+        "without 4 low columns": ProductTable(truncated(4).astype(np.int32)),
+    }
+
+
 def ways() -> Iterator[tuple[str, str, str]]:
     """Yield (instruction set, route, table) worth measuring on this CPU."""
     best = current_isa().index
@@ -147,11 +157,16 @@ def ways() -> Iterator[tuple[str, str, str]]:
         yield "vbmi", Route.PLANES, "any 20-bit table"
         yield "vbmi", Route.RESIDUAL, "error of 8 bits"
         yield "vbmi", Route.RESIDUAL, "exact"
+    for isa in ISAS.values():
+        if isa.index <= best:
+            for name in low_rank_tables():
+                yield isa.name, Route.LOWRANK, name
 
 
 def measure_routes(thread_counts: list[int]) -> list[Rate]:
     """Measure every route on every shape by one thread, and the router's by all."""
-    made = {name: LookupTable(table.products) for name, table in tables().items()}
+    known = {**tables(), **low_rank_tables()}
+    made = {name: LookupTable(table.products) for name, table in known.items()}
     found = []
     for shape in SHAPES:
         for isa, route, name in ways():
@@ -305,7 +320,8 @@ def main() -> int:
     """Run the benchmark; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", type=Path, help="write the measurements there as well")
-    parts = ("routes", "layers", "models", "floats", "scaling")
+    parts = ("routes", "designs", "layers", "models", "floats", "scaling")
+    parser.add_argument("--store", type=Path, default=Path("out/luts"), help="designs to measure")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     options = parser.parse_args()
     cores = os.cpu_count() or 1
@@ -314,6 +330,10 @@ def main() -> int:
         rates = measure_routes(sorted({1, cores}))
         print(report_rates(rates), flush=True)
         content["routes"] = [asdict(rate) for rate in rates]
+    if "designs" in options.only:
+        designs = measure_designs(options.store, SHAPES, _codes, median_seconds)
+        print("\n" + report_designs(designs), flush=True)
+        content["designs"] = [asdict(one) for one in designs]
     if "layers" in options.only:
         layers = measure_layers()
         print("\n" + report_timings(layers), flush=True)

@@ -39,7 +39,7 @@ class Sanitizer:
 _TESTS = (
     *("tests/nn/test_engines.py", "tests/nn/test_engine_routes.py"),
     *("tests/nn/test_engine_mantissa.py", "tests/nn/test_engine_threads.py"),
-    "tests/nn/test_fused_layers.py",
+    *("tests/nn/test_fused_layers.py", "tests/nn/test_lowrank_route.py"),
 )
 # What a sanitizer's own memory, a compiler without it or a second library would decide.
 _NOT_OF_THE_ENGINE = (

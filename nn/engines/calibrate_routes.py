@@ -61,10 +61,13 @@ def _ways() -> Iterator[tuple[Route, LookupTable]]:
     yield Route.ROWS, by_width[16]
     yield Route.EXPANDED, by_width[16]
     yield Route.EXPANDED, by_width[31]
-    for table in by_width.values():
-        yield Route.PLANES, table
+    for drawn_table in by_width.values():
+        yield Route.PLANES, drawn_table
     exact = np.multiply.outer(np.arange(256), np.arange(256))
     yield Route.RESIDUAL, LookupTable(exact.astype(np.int32))
+    left, right = rng.integers(0, 100, (2, 3, 256))
+    for table in (exact, exact + left.T @ right):
+        yield Route.LOWRANK, LookupTable(table.astype(np.int32))
     error = rng.integers(0, 200, exact.shape)
     yield Route.RESIDUAL, LookupTable((exact + error).astype(np.int32))
 

@@ -8,6 +8,8 @@
 
 namespace rtlgrad {
 
+struct DigitKernels;
+
 // acc[n][lanes] += sum over taps of x[tap][codes[tap * stride + n]][lanes].
 // Entries of 2 bytes lie in x in the order of `lane_of`.
 struct ExpandedJob {
@@ -208,6 +210,8 @@ struct Kernels {
     void (*dequantize)(const DequantizeJob& job);
     // to[n] = from[n] * kept[n], of bytes that are 0 or 1.
     void (*gate)(float* to, const float* from, const uint8_t* kept, int64_t count);
+
+    const DigitKernels* digits;
 };
 
 // Those of an instruction set, in the order of isa.py, or null.

@@ -6,6 +6,7 @@
 #include "kernels_common.h"
 #include "kernels_layer.h"
 #include "kernels_mantissa.h"
+#include "lowrank_kernels_avx2.h"
 
 namespace rtlgrad {
 namespace {
@@ -105,6 +106,6 @@ const Kernels kAvx2Kernels = {
     {{mantissa_narrow_avx2, mantissa_narrow, mantissa_narrow},
      {mantissa_wide_avx2, mantissa_wide, mantissa_wide}},
     steps, cut16, cut32, measure16, measure32, transpose16,
-    sum_codes, rescale, quantize, dequantize, gate};
+    sum_codes, rescale, quantize, dequantize, gate, &kAvx2DigitKernels};
 
 }  // namespace rtlgrad

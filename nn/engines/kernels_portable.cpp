@@ -3,6 +3,7 @@
 #include "kernels_common.h"
 #include "kernels_layer.h"
 #include "kernels_mantissa.h"
+#include "lowrank_kernels.h"
 
 namespace rtlgrad {
 
@@ -12,6 +13,6 @@ const Kernels kPortableKernels = {
     {{mantissa_narrow_plain, mantissa_narrow, mantissa_narrow},
      {mantissa_wide_plain, mantissa_wide, mantissa_wide}},
     steps, cut16, cut32, measure16, measure32, transpose16,
-    sum_codes, rescale, quantize, dequantize, gate};
+    sum_codes, rescale, quantize, dequantize, gate, &kHalfKernels};
 
 }  // namespace rtlgrad

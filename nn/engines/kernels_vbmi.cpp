@@ -2,6 +2,7 @@
 
 #include "kernels_common.h"
 #include "kernels_layer.h"
+#include "lowrank_kernels_vbmi.h"
 #include "mantissa_vbmi.h"
 #include "planes_vbmi.h"
 
@@ -13,6 +14,6 @@ const Kernels kVbmiKernels = {
     {{mantissa_narrow_vbmi, mantissa_checked_vbmi, mantissa_narrow},
      {mantissa_wide_vbmi, mantissa_wide, mantissa_wide}},
     steps_vbmi, cut16, cut32, measure16, measure32, transpose16,
-    sum_codes, rescale, quantize, dequantize, gate};
+    sum_codes, rescale, quantize, dequantize, gate, &kByteKernels};
 
 }  // namespace rtlgrad

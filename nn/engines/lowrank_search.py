@@ -41,10 +41,12 @@ def find_factors(products: NDArray[np.int32], most: int = MOST) -> LowRankFactor
         most: the greatest rank that is looked for.
     """
     reasons: dict[str, str] = {}
-    promising = sorted(_promising(products, most, reasons), key=lambda part: part.rank)
+    promising = sorted(_promising(products, most, reasons), key=lambda part: part.least)
     found: list[LowRankFactors] = []
     table = products.astype(np.int64) if promising else np.zeros((0, 0), np.int64)
     for part in promising:
+        if any(part.least >= factors.bytes.count for factors in found):
+            continue
         try:
             pair = _factors_of(table, part.beside, most)
         except TooHardError as error:
@@ -77,6 +79,11 @@ class _Part:
     name: str
     beside: Pair | None
     rank: int
+
+    @property
+    def least(self) -> int:
+        """The fewest products of digits that it can come to."""
+        return self.rank + (self.beside is not None)
 
 
 def _promising(products: NDArray[np.int32], most: int, reasons: dict[str, str]) -> Iterator[_Part]:

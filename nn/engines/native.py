@@ -42,7 +42,13 @@ _POINTERS = (
 )
 _ZERO_POINTS = ("w_zero", "x_flip")
 # In the order of `enum Route` of table_conv.h.
-_ROUTES = {Route.ROWS: 0, Route.EXPANDED: 1, Route.PLANES: 2, Route.RESIDUAL: 2}
+_ROUTES = {
+    Route.ROWS: 0,
+    Route.EXPANDED: 1,
+    Route.PLANES: 2,
+    Route.RESIDUAL: 2,
+    Route.LOWRANK: 3,
+}
 
 
 class _TableConv(ctypes.Structure):
@@ -52,6 +58,7 @@ class _TableConv(ctypes.Structure):
         *((name, ctypes.c_int64) for name in _INTEGERS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
         *((name, ctypes.c_int64) for name in _ZERO_POINTS),
+        ("digits", ctypes.c_void_p),
     )
 
 
@@ -215,6 +222,7 @@ def _call(
         *(address_of(array) for array in (x, w, table.columns, compact)),
         *((None,) * 3 if layout is None else layout.addresses),
         *_results(out, rescaling),
+        None if choice.digits is None else choice.digits.address,
     )
     status = library().rtlgrad_table_conv(ctypes.byref(problem))
     what = f"a convolution of {x.shape} by {w.shape}"

@@ -9,6 +9,7 @@
 #include <immintrin.h>
 
 #include "kernels_common.h"
+#include "order64_vbmi.h"
 
 namespace rtlgrad {
 namespace {
@@ -134,14 +135,10 @@ void quads(uint8_t* quads, const uint8_t* codes, int64_t stride, int64_t taps, i
         uint8_t* to = quads + k * vectors * 64;
         for (int64_t v = 0; v < vectors; ++v, to += 256) {
             const uint8_t* from = codes + k * stride + 64 * v;
-            __m512i r[4];
+            __m512i r[4], q[4];
             for (int i = 0; i < 4; ++i) r[i] = _mm512_xor_si512(_mm512_loadu_si512(from + i * stride), sign);
-            const __m512i low01 = _mm512_unpacklo_epi8(r[0], r[1]), high01 = _mm512_unpackhi_epi8(r[0], r[1]);
-            const __m512i low23 = _mm512_unpacklo_epi8(r[2], r[3]), high23 = _mm512_unpackhi_epi8(r[2], r[3]);
-            _mm512_storeu_si512(to, _mm512_unpacklo_epi16(low01, low23));
-            _mm512_storeu_si512(to + 64, _mm512_unpackhi_epi16(low01, low23));
-            _mm512_storeu_si512(to + 128, _mm512_unpacklo_epi16(high01, high23));
-            _mm512_storeu_si512(to + 192, _mm512_unpackhi_epi16(high01, high23));
+            interleave(r, q);
+            for (int i = 0; i < 4; ++i) _mm512_storeu_si512(to + 64 * i, q[i]);
         }
     }
 }
@@ -199,13 +196,7 @@ void finish(const FinishJob& job) {
             }
             q[i] = _mm512_add_epi32(_mm512_mullo_epi32(q[i], scale), constant);
         }
-        // A transposition of 4x4 lanes.
-        const __m512i a = _mm512_shuffle_i32x4(q[0], q[1], 0x44), b = _mm512_shuffle_i32x4(q[2], q[3], 0x44);
-        const __m512i c = _mm512_shuffle_i32x4(q[0], q[1], 0xee), d = _mm512_shuffle_i32x4(q[2], q[3], 0xee);
-        _mm512_store_si512(acc, _mm512_shuffle_i32x4(a, b, 0x88));
-        _mm512_store_si512(acc + 16, _mm512_shuffle_i32x4(a, b, 0xdd));
-        _mm512_store_si512(acc + 32, _mm512_shuffle_i32x4(c, d, 0x88));
-        _mm512_store_si512(acc + 48, _mm512_shuffle_i32x4(c, d, 0xdd));
+        store_in_order(q, acc);
     }
 }
 

@@ -19,11 +19,14 @@ from ...core.errors import EngineError
 from ...core.names import pick
 from .calibration import load_calibration
 from .environment import variable
+from .lowrank_types import NoFactors
+from .native_lowrank import native_digits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .isa import Isa
+    from .native_lowrank import NativeDigits
     from .plane_layout import PlaneLayout
     from .types import LookupTable
 
@@ -42,6 +45,8 @@ class Route(StrEnum):
     """Byte planes of a weight's column, looked up in registers for 64 positions at a time."""
     RESIDUAL = "residual"
     """Exact products by dot products of bytes, and the rest by at most one plane."""
+    LOWRANK = "lowrank"
+    """A few exact products of digits, where the table or its error is of low rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class RouteChoice:
     Attributes:
         route: the route.
         layout: the planes it reads, None for routes without.
+        digits: the digits it multiplies, None for routes without.
         forced: whether `VARIABLE` named it.
         estimates: what was compared, in the order of `Route`.
         calibrated: whether the estimates were corrected by measurements on this machine.
@@ -101,6 +107,7 @@ class RouteChoice:
 
     route: Route
     layout: PlaneLayout | None
+    digits: NativeDigits | None
     forced: bool
     estimates: tuple[Estimate, ...]
     calibrated: bool
@@ -111,6 +118,11 @@ _ROWS_NS = {"portable": 0.22, "avx2": 0.22, "vbmi": 0.22}
 _EXPANDED_NS = {"portable": 0.090, "avx2": 0.030, "vbmi": 0.030}
 _PLANE_NS = (0.0, 0.009, 0.018, 0.032, 0.040)  # by number of planes
 _DOT_NS = 0.0055
+# Per product of digits, per digit made of an activation code, and of a weight for each tile of positions.
+_DIGIT_NS = {"portable": 0.033, "avx2": 0.011, "vbmi": 0.0025}
+_LEFT_NS = {"portable": 0.38, "avx2": 0.21, "vbmi": 0.012}
+_RIGHT_NS = 0.12
+_LOWRANK_TILE = 2048
 _EXPAND_NS = 0.055  # per entry laid out
 _LOAD_NS = 0.5  # per plane of a weight, loaded for each 256 positions
 _PACK_NS = 0.05  # per activation code packed; again, where dot products want it otherwise
@@ -174,7 +186,9 @@ def _choose(work: Workload, table: LookupTable, isa: Isa, wanted: str) -> RouteC
             key=lambda estimate: estimate.seconds or 0.0,
         )
     layout = _layout(chosen.route, table)
-    return RouteChoice(chosen.route, layout, bool(wanted), estimates, bool(ratios))
+    found = native_digits(table, isa) if chosen.route is Route.LOWRANK else None
+    digits = None if isinstance(found, NoFactors) else found
+    return RouteChoice(chosen.route, layout, digits, bool(wanted), estimates, bool(ratios))
 
 
 def _ratios(isa: Isa) -> Mapping[str, float]:
@@ -221,6 +235,8 @@ def _estimate(route: Route, work: Workload, table: LookupTable, isa: Isa) -> Est
         return _seconds(route, work, _ROWS_NS[isa.name] * work.products, "no set-up", "rows")
     if route is Route.EXPANDED:
         return _expanded(work, table, isa)
+    if route is Route.LOWRANK:
+        return _lowrank(work, table, isa)
     if isa.name != "vbmi":
         return Estimate(route, None, f"needs byte permutations, which {isa.name} lacks")
     layout = _layout(route, table)
@@ -249,6 +265,21 @@ def _expanded(work: Workload, table: LookupTable, isa: Isa) -> Estimate:
     nanoseconds = (added * spread + laid_out) * entry * work.groups
     note = f"{filled} lanes of {bits} bits"
     return _seconds(Route.EXPANDED, work, nanoseconds, note, f"expanded-{bits}")
+
+
+def _lowrank(work: Workload, table: LookupTable, isa: Isa) -> Estimate:
+    digits = native_digits(table, isa)
+    if isinstance(digits, NoFactors):
+        return Estimate(Route.LOWRANK, None, digits.reason)
+    count, lefts = digits.products.count, len(digits.products.left)
+    filled = -(-work.positions // _VECTOR) * _VECTOR * work.taps * work.groups
+    rows = count * work.outputs + digits.sums
+    nanoseconds = (_DIGIT_NS[isa.name] * rows + _LEFT_NS[isa.name] * lefts) * filled
+    tiles = -(-work.positions // _LOWRANK_TILE)
+    nanoseconds += _RIGHT_NS * tiles * count * work.outputs * work.taps * work.groups
+    bits = 8 * digits.products.left.itemsize
+    note = f"rank {digits.rank}, G = {count} products of {bits}-bit digits"
+    return _seconds(Route.LOWRANK, work, nanoseconds, note, "lowrank")
 
 
 def _planes(route: Route, work: Workload, layout: PlaneLayout) -> Estimate:

@@ -109,8 +109,9 @@ EXPORT int32_t rtlgrad_table_conv(const TableConv* conv) {
     using namespace rtlgrad;
     try {
         const Kernels* kernels = kernels_of(conv->isa);
-        if (kernels == nullptr || conv->route < kRows || conv->route > kPlanes) return 2;
+        if (kernels == nullptr || conv->route < kRows || conv->route > kLowRank) return 2;
         if (conv->route == kPlanes && (kernels->planes == nullptr || conv->side_a > 256)) return 2;
+        if (conv->route == kLowRank && conv->digits == nullptr) return 2;
         const int64_t pixels = conv->out_h * conv->out_w;
         const int64_t taps = conv->channels / conv->groups * conv->kernel_h * conv->kernel_w;
         const Problem problem{*conv, *kernels, taps, conv->outputs / conv->groups, pixels,

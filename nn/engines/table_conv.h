@@ -6,6 +6,8 @@
 #include <new>
 #include <vector>
 
+#include "lowrank.h"
+
 extern "C" {
 // Mirrored field by field in native.py.
 struct TableConv {
@@ -32,6 +34,7 @@ struct TableConv {
     const uint32_t* terms;   // [outputs]
     const float* factors;    // [outputs]
     int64_t w_zero, x_flip;
+    const DigitTable* digits;  // see lowrank.h, or null
 };
 }
 
@@ -39,7 +42,7 @@ namespace rtlgrad {
 
 struct Kernels;
 
-enum Route : int64_t { kRows = 0, kExpanded = 1, kPlanes = 2 };
+enum Route : int64_t { kRows = 0, kExpanded = 1, kPlanes = 2, kLowRank = 3 };
 
 struct Problem {
     const TableConv& conv;
@@ -123,6 +126,8 @@ struct Scratch {
     Buffer<uint16_t> weights;
     Buffer<int8_t> slopes;
     Buffer<int64_t> at;
+    Buffer<uint32_t> right, left, ones, settled;
+    Buffer<const uint32_t*> pointers;
 };
 
 // codes[k * stride + n] <- the code of tap first + k at position n of the item, one byte each if

@@ -5,6 +5,7 @@
 //   expanded  X[k][a][m] = T[a, w(m, k)] is built for some weights; then a position adds the
 //             contiguous row X[k][code] for each tap k, which is loads and additions alone.
 //   planes    byte planes by lookups in registers, slopes by dot products: see table_planes.cpp.
+//   lowrank   a few exact products of digit matrices: lowrank_route.cpp.
 
 #include <algorithm>
 #include <cstring>
@@ -100,6 +101,7 @@ void run_item(const Problem& p, const Item& item, Scratch& scratch) {
     find_segments(p, item, scratch);
     switch (p.conv.route) {
         case kPlanes: return run_planes(p, item, scratch);
+        case kLowRank: return run_lowrank(p, item, scratch);
         case kExpanded: return run_expanded(p, item, scratch);
         default: return run_rows(p, item, scratch);
     }
@@ -108,6 +110,7 @@ void run_item(const Problem& p, const Item& item, Scratch& scratch) {
 Item largest_item(const Problem& p) {
     switch (p.conv.route) {
         case kPlanes: return largest_planes_item(p);
+        case kLowRank: return largest_lowrank_item(p);
         case kExpanded: return {0, 0, std::min<int64_t>(p.outputs, 64), 0, kExpandedTile};
         default: return {0, 0, std::min(p.outputs, kRowOutputs), 0, kRowTile};
     }

@@ -38,4 +38,8 @@ void store_points(const Problem& p, const Item& item, const uint32_t* acc, const
 void run_planes(const Problem& p, const Item& item, Scratch& scratch);
 Item largest_planes_item(const Problem& p);
 
+// The route of tables of low rank.
+void run_lowrank(const Problem& p, const Item& item, Scratch& scratch);
+Item largest_lowrank_item(const Problem& p);
+
 }  // namespace rtlgrad
