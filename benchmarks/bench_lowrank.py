@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bench_engines import Shape
+    from bench_routes import Shape
     from rtlgrad.lutgen.table import ProductTable
 
 LOOK_UPS = (Route.PLANES, Route.RESIDUAL, Route.EXPANDED)

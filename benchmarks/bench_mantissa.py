@@ -1,11 +1,8 @@
-"""The float part of the engines' benchmark: products by mantissa tables, their scaling and memory."""
+"""The float part of the engines' benchmark: products by mantissa tables and their scaling."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -67,7 +64,7 @@ def actions(
     rng = np.random.default_rng(0)
     engine, pad = get_engine("native").mantissa, w_shape[2] // 2
     geometry = Conv2dGeometry(padding=(pad,) * 4)
-    # No copies on the way: they would hide what `peak_memory_mib` looks for.
+    # No copies on the way: they would hide what `bench_memory.py` looks for.
     x, w, grad = (
         rng.standard_normal(shape, dtype=np.float32)
         for shape in (x_shape, w_shape, (x_shape[0], w_shape[0], *x_shape[2:]))
@@ -124,7 +121,7 @@ def _gather_rate(
     return FloatRate(layer, "forward", GATHER, 1, x_shape[0], macs / seconds / 1e9)
 
 
-def measure_scaling(timer: Timer, thread_counts: list[int]) -> list[FloatRate]:
+def measure_float_scaling(timer: Timer, thread_counts: list[int]) -> list[FloatRate]:
     """Measure the first layer's forward over batches, channels and threads."""
     found = []
     for batch, channels in ((1, 16), (8, 16), (64, 16), (64, 32), (64, 64)):
@@ -135,30 +132,6 @@ def measure_scaling(timer: Timer, thread_counts: list[int]) -> list[FloatRate]:
             rate = macs / timer(act, threads=threads, repeats=5) / 1e9
             layer = f"{channels} channels, 32x32"
             found.append(FloatRate(layer, "forward", current_isa().name, threads, batch, rate))
-    return found
-
-
-def peak_memory_mib() -> dict[str, float]:
-    """Return what each product of a large layer takes beside operands and result, in MiB.
-
-    Each is measured in a process of its own: the growth of its greatest resident size.
-    """
-    script = (
-        "import json, sys; import bench_mantissa as b\n"
-        # Not ru_maxrss, which begins with what the parent had.
-        "def peak(): return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
-        "table = b.exact_codes(7); table.by_weight\n"
-        "b.actions((1, 256, 8, 8), (16, 256, 3, 3), table, 2)[sys.argv[1]]()\n"
-        "act = b.actions((8, 256, 64, 64), (16, 256, 3, 3), table, 2)[sys.argv[1]]\n"
-        "before = peak(); result = act(); print(json.dumps((peak() - before, result.nbytes)))\n"
-    )
-    found = {}
-    for name in PRODUCTS:
-        command = [sys.executable, "-c", script, name]
-        folder = os.path.dirname(__file__)  # noqa: PTH120 - as a plain string for the child
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
-        grown_kib, result_bytes = json.loads(done.stdout)
-        found[name] = max(0.0, grown_kib / 1024 - result_bytes / 2**20)
     return found
 
 

@@ -42,14 +42,14 @@ FOLDER = Path(__file__).parent
 COMMON = (
     *("table_conv.cpp", "table_pack.cpp", "table_store.cpp"),
     *("table_routes.cpp", "table_planes.cpp"),
-    *("mantissa_product.cpp", "parallel.cpp", "quantize.cpp"),
-    "lowrank_route.cpp",
+    *("mantissa_product.cpp", "mantissa_pack.cpp", "mantissa_steps.cpp", "mantissa_store.cpp"),
+    *("lowrank_route.cpp", "parallel.cpp", "quantize.cpp"),
 )
 HEADERS = (
     *("kernels.h", "kernels_common.h", "kernels_layer.h", "kernels_mantissa.h"),
     *("planes_vbmi.h", "mantissa_vbmi.h", "order64_vbmi.h"),
     *("lowrank.h", "lowrank_kernels.h", "lowrank_kernels_avx2.h", "lowrank_kernels_vbmi.h"),
-    *("table_conv.h", "table_routes.h", "mantissa.h", "numbers.h", "parallel.h"),
+    *("table_conv.h", "table_routes.h", "mantissa.h", "mantissa_work.h", "numbers.h", "parallel.h"),
 )
 _TIME_LIMIT_S = 300
 

@@ -10,12 +10,13 @@ speed, as all routes give the same sums.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from ...core.errors import EngineError
+from ...core.errors import EngineError, RtlgradError
 from ...core.names import pick
 from .calibration import load_calibration
 from .environment import variable
@@ -103,6 +104,7 @@ class RouteChoice:
         forced: whether `VARIABLE` named it.
         estimates: what was compared, in the order of `Route`.
         calibrated: whether the estimates were corrected by measurements on this machine.
+        seconds: what the route is estimated to take.
     """
 
     route: Route
@@ -111,6 +113,7 @@ class RouteChoice:
     forced: bool
     estimates: tuple[Estimate, ...]
     calibrated: bool
+    seconds: float
 
 
 # Nanoseconds per product by one thread, measured with benchmarks/bench_engines.py.
@@ -139,6 +142,15 @@ _choices: WeakKeyDictionary[LookupTable, dict[tuple[Workload, str, str], RouteCh
 # By instruction set; empty where nothing was measured.
 _calibrations: dict[str, Mapping[str, float]] = {}
 
+CALIBRATE_VARIABLE = "RTLGRAD_CALIBRATE"
+"""The environment variable that, set to 0, keeps a process from calibrating unasked."""
+
+_LONG_S = 2.0
+"""Estimated work of a process after which a calibration, of about a second, pays."""
+
+_spent_s: dict[str, float] = {}
+_calibrating = threading.Lock()
+
 
 def choose_route(
     work: Workload, table: LookupTable, isa: Isa, route: Route | None = None
@@ -154,7 +166,11 @@ def choose_route(
     key = (work, isa.name, wanted)
     if key not in known:
         known[key] = _choose(work, table, isa, wanted)
-    return known[key]
+    choice = known[key]
+    if not wanted and _is_due(choice, isa):
+        _calibrate()
+        return choose_route(work, table, isa, route)
+    return choice
 
 
 def forget_choices() -> None:
@@ -188,7 +204,36 @@ def _choose(work: Workload, table: LookupTable, isa: Isa, wanted: str) -> RouteC
     layout = _layout(chosen.route, table)
     found = native_digits(table, isa) if chosen.route is Route.LOWRANK else None
     digits = None if isinstance(found, NoFactors) else found
-    return RouteChoice(chosen.route, layout, digits, bool(wanted), estimates, bool(ratios))
+    return RouteChoice(
+        *(chosen.route, layout, digits, bool(wanted), estimates, bool(ratios)),
+        seconds=chosen.seconds or 0.0,
+    )
+
+
+def _is_due(choice: RouteChoice, isa: Isa) -> bool:
+    """Say whether this process has worked long enough to measure the routes of this machine first.
+
+    Once per process and instruction set at most, and only where the cache has no calibration.
+    """
+    spent = _spent_s.get(isa.name, 0.0)
+    if choice.calibrated or spent > _LONG_S:
+        return False
+    _spent_s[isa.name] = spent = spent + choice.seconds
+    return spent > _LONG_S and variable(CALIBRATE_VARIABLE) != "0"
+
+
+def _calibrate() -> None:
+    # It measures by the engine, which chooses routes: imported here, lest modules import in a circle.
+    from .calibrate_routes import calibrate
+
+    if not _calibrating.acquire(blocking=False):  # another thread is at it
+        return
+    try:
+        calibrate()
+    except RtlgradError:  # the cache cannot be written: the shipped figures do
+        forget_choices()
+    finally:
+        _calibrating.release()
 
 
 def _ratios(isa: Isa) -> Mapping[str, float]:

@@ -17,11 +17,13 @@ from rtlgrad.core.errors import ConfigError, EngineError, UnknownNameError
 from rtlgrad.nn.engines import (
     Conv2dGeometry,
     LookupTable,
+    calibrate_routes,
     calibration,
     get_engine,
     native,
     native_build,
     native_library,
+    routes,
 )
 from rtlgrad.nn.engines.calibrate_routes import calibrate
 from rtlgrad.nn.engines.isa import ISAS, choose_isa, possible_isas
@@ -427,6 +429,23 @@ def test_router_reads_what_was_measured_on_this_machine(uncalibrated):
             made.path.write_text(damaged)
             forget_choices()
             assert not choose_route(work, table, isa).calibrated
+
+
+@pytest.mark.usefixtures("uncalibrated")
+@pytest.mark.parametrize(("setting", "measured"), [("", 1), ("0", 0)])
+def test_a_long_run_calibrates_once_unless_told_not_to(setting, measured, monkeypatch):
+    calls = []
+    monkeypatch.setattr(calibrate_routes, "calibrate", lambda: calls.append(forget_choices()))
+    monkeypatch.setattr(routes, "_spent_s", {})
+    monkeypatch.setenv(routes.CALIBRATE_VARIABLE, setting)
+    table, isa = LookupTable(make_table("16 bits", 8, 8, 0).astype(np.int32)), ISAS["portable"]
+    with forced():
+        for _ in range(3):
+            choose_route(Workload(8, 8, 8), table, isa)  # microseconds of work
+        assert not calls
+        for _ in range(3):
+            choose_route(Workload(512, 4608, 100000), table, isa)  # many seconds each
+        assert len(calls) == measured
 
 
 def test_calibration_times_every_way_and_keeps_it(uncalibrated):
