@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parent / "sources"
 
+COMPILER_OPTIONS = ("-std=c++17", "--fmad=false")
+"""What NVRTC is told; --fmad=false keeps products and sums apart where the source does."""
+
 QUANTIZE = structure(
     ("x", "scale", "zero", "x_hat", "codes", "inside", "damage"),
     ("count", "inner"),
@@ -36,6 +39,33 @@ FINISH = np.dtype(
     ]
 )
 """`struct Finish` of elementwise.cu."""
+
+LUT_GRADIENT = structure(
+    ("x", "w", "g", "scale", "table", "result"),
+    ("inner", "outputs", "positions", "activation_codes"),
+    (),
+)
+"""`struct LutGradient` of lut_gradient.cu."""
+
+LOWRANK = np.dtype(
+    [
+        *((name, np.uint64) for name in ("digits", "weights", "base_sums", "factors")),
+        ("row_bytes", np.int64),
+        ("gather", GEMM),
+        *((name, np.int32) for name in ("passes", "digit_bits", "activation_rows", "reserved")),
+    ]
+)
+"""`struct LowRank` of table_lowrank.cu."""
+
+LOWRANK_WEIGHTS = np.dtype(
+    [
+        *((name, np.uint64) for name in ("digits", "base", "weights", "base_sums")),
+        ("row_bytes", np.int64),
+        ("gather", GEMM),
+        *((name, np.int32) for name in ("passes", "digit_bits")),
+    ]
+)
+"""`struct LowRankWeights` of table_lowrank.cu."""
 
 SUM_PARTS = structure(("parts", "out"), ("count", "splits"), ())
 """`struct SumParts` of elementwise.cu."""
@@ -112,9 +142,23 @@ def expanded_kernel(entry_bytes: int) -> Kernel:
     return _table_kernel("table_expanded", 512, entry_bytes)
 
 
-def few_kernel(entry_bytes: int) -> Kernel:
-    """Return `table_few`."""
-    return _table_kernel("table_few", 256, entry_bytes)
+def few_kernel(entry_bytes: int, *, saturating: bool = False) -> Kernel:
+    """Return `table_few`, adding modulo 2^32 or with clamping after every addition."""
+    return _table_kernel("table_few", 256, entry_bytes, RTLGRAD_SATURATE=int(saturating))
+
+
+LOWRANK_ROWS = (16, 32, 64)
+"""Results along m that a block of `table_lowrank` can make."""
+
+
+def lowrank_kernel(rows: int) -> Kernel:
+    """Return `table_lowrank` for so many results along m."""
+    return Kernel("table_lowrank", "table_lowrank.cu", (("RTLGRAD_ROWS", rows),), 128, LOWRANK)
+
+
+LOWRANK_WEIGHTS_KERNEL = Kernel(
+    "lowrank_weights", "table_lowrank.cu", (("RTLGRAD_ROWS", 16),), 256, LOWRANK_WEIGHTS
+)
 
 
 def mantissa_kernel(*, shared: bool) -> Kernel:
@@ -140,6 +184,10 @@ QUANTIZE_KERNEL = _elementwise("quantize", QUANTIZE)
 FINISH_KERNEL = _elementwise("finish", FINISH)
 SUM_PARTS_KERNEL = _elementwise("sum_parts", SUM_PARTS)
 
+LUT_GRADIENT_X_KERNEL, LUT_GRADIENT_W_KERNEL = (
+    Kernel(f"lut_gradient_{operand}", "lut_gradient.cu", (), 256, LUT_GRADIENT) for operand in "xw"
+)
+
 KERNELS: tuple[Kernel, ...] = (
     rows_kernel(2, shared=True),
     rows_kernel(2, shared=False),
@@ -148,11 +196,17 @@ KERNELS: tuple[Kernel, ...] = (
     expanded_kernel(4),
     few_kernel(2),
     few_kernel(4),
+    few_kernel(2, saturating=True),
+    few_kernel(4, saturating=True),
+    *(lowrank_kernel(rows) for rows in LOWRANK_ROWS),
+    LOWRANK_WEIGHTS_KERNEL,
     mantissa_kernel(shared=True),
     mantissa_kernel(shared=False),
     QUANTIZE_KERNEL,
     FINISH_KERNEL,
     SUM_PARTS_KERNEL,
+    LUT_GRADIENT_X_KERNEL,
+    LUT_GRADIENT_W_KERNEL,
 )
 """Every kernel that is ever launched."""
 

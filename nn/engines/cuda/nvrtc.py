@@ -1,7 +1,7 @@
 """Compiles kernels for a GPU that need not be there, with NVIDIA's run-time compiler.
 
 For checks and predictions: registers, spills and machine code of each architecture. The engine itself
-compiles through CuPy. The compiler is the wheel nvidia-cuda-nvrtc (extra ``cuda-check``), or the one
+compiles through CuPy. What is compiled stays in the user's cache, keyed by source, options and compiler. The compiler is the wheel nvidia-cuda-nvrtc (extra ``cuda-check``), or the one
 that the dynamic linker finds.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....core.errors import MissingToolError, ToolFailedError
-from .devices import COMPILER_OPTIONS
-from .launches import source_of
+from ....core.files import cache_folder, sha256_bytes, write_atomic
+from .launches import COMPILER_OPTIONS, source_of
 
 if TYPE_CHECKING:
     from .launches import Kernel
@@ -63,6 +63,24 @@ def compile_kernel(kernel: Kernel, architecture: str) -> Compiled:
 @cache
 def _compile(source: str, name: str, options: tuple[str, ...]) -> tuple[bytes, str]:
     """Return the object file and what the compiler says; kernels of one source share it."""
+    facts = "\n".join((*options, *map(str, _version()), source))
+    kept = cache_folder() / "nvrtc" / f"{Path(name).stem}-{sha256_bytes(facts.encode())[:24]}"
+    log, cubin = kept.with_suffix(".log"), kept.with_suffix(".cubin")
+    if cubin.exists() and log.exists():
+        return cubin.read_bytes(), log.read_text()
+    made = _compile_anew(source, name, options)
+    write_atomic(log, made[1])
+    write_atomic(cubin, made[0])
+    return made
+
+
+def _version() -> tuple[int, int]:
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return major.value, minor.value
+
+
+def _compile_anew(source: str, name: str, options: tuple[str, ...]) -> tuple[bytes, str]:
     library = _library()
     program = ctypes.c_void_p()
     text = source.encode()
@@ -101,11 +119,23 @@ def _text(library: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
     return content.raw
 
 
+def load_compilers() -> None:
+    """Load the compilers that Python's packages brought, so that CuPy finds the one that it wants."""
+    for path in _wheels():
+        try:
+            ctypes.CDLL(str(path))
+        except OSError:  # one for another machine; CuPy says what it lacks
+            continue
+
+
+def _wheels() -> list[Path]:
+    packages = Path(sysconfig.get_path("purelib")) / "nvidia"
+    return sorted(packages.glob("*/lib/libnvrtc.so.[0-9]*"), reverse=True)
+
+
 @cache
 def _library() -> ctypes.CDLL:
-    packages = Path(sysconfig.get_path("purelib")) / "nvidia"
-    found = sorted(packages.glob("*/lib/libnvrtc.so.[0-9]*"), reverse=True)
-    for name in (*map(str, found), "libnvrtc.so.13", "libnvrtc.so.12"):
+    for name in (*map(str, _wheels()), "libnvrtc.so.13", "libnvrtc.so.12"):
         try:
             return ctypes.CDLL(name)
         except OSError:
