@@ -186,7 +186,7 @@ def matmul(layer: Any, a: Operand, b: Operand, shapes: Sequence[torch.Size]) -> 
     def kernel(t: Tensor) -> Tensor:
         return t.expand(*leading, K, N).transpose(-2, -1).reshape(count * N, K, 1, 1)
 
-    kernels = b.reshaped(kernel, lambda scale: scale.expand(count * N))
+    kernels = b.reshaped(kernel, lambda scale: scale.expand(count * N).contiguous())
     y = layer._conv2d(a.reshaped(image), kernels, Geometry(groups=count))
     product: Tensor = y.view(*leading, N, M).transpose(-2, -1)
     return product

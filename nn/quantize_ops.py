@@ -6,7 +6,7 @@ in one pass; torch's own operations, step by step, are the specification and giv
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ from .engines import (
     native_runs,
     quantize_native,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def code_dtype_of(bits: int) -> torch.dtype:
@@ -101,7 +105,7 @@ def dequantize_codes(codes: Tensor, scale: Tensor, zero: Tensor, bits: int, sign
     codes = codes.contiguous()
     numbers = torch.empty_like(codes, dtype=torch.float32)
     dequantize_native(
-        *(codes.numpy(), scale.reshape(-1).numpy(), int(zero), bits, numbers.numpy()),
+        *(codes.numpy(), _flat(scale), int(zero), bits, numbers.numpy()),
         signed=signed,
         threads=torch.get_num_threads(),
     )
@@ -145,6 +149,11 @@ def values_of(codes: Tensor, bits: int, *, signed: bool) -> Tensor:
     return values
 
 
+def _flat(scale: Tensor) -> NDArray[np.float32]:
+    """Return scales one after another in memory: one that was expanded to all rows is there once."""
+    return scale.reshape(-1).contiguous().numpy()
+
+
 def _serves(x: Tensor, scale: Tensor) -> bool:
     """Say whether the library knows such scales: one for all, or one to each row."""
     if scale.dtype != torch.float32:
@@ -169,7 +178,7 @@ def _by_library(
     if not (x.is_cpu and x.dtype == torch.float32 and _serves(x, scale) and native_runs()):
         return False
     damage = quantize_native(
-        *(x.numpy(), scale.reshape(-1).numpy(), rounding, codes.numpy()),
+        *(x.numpy(), _flat(scale), rounding, codes.numpy()),
         x_hat if x_hat is None else x_hat.numpy(),
         inside if inside is None else inside.numpy(),
         threads=torch.get_num_threads(),

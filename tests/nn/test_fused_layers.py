@@ -202,6 +202,17 @@ def test_numbers_of_codes_equal_the_formula_bit_for_bit(operand, shape, per_row,
     )
 
 
+def test_a_scale_expanded_to_all_rows_lies_in_memory_once():
+    generator, zero = torch.Generator().manual_seed(0), torch.tensor(7, dtype=torch.int32)
+    x, one = torch.randn(500, 3, generator=generator), torch.tensor(0.03)
+    every = one.expand(500).view(-1, 1)
+    assert every.stride(0) == 0
+    found, wanted = (fake_quantize(x, scale, zero, 0, 255, 8) for scale in (every, one))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(found, wanted, strict=True))
+    numbers = [dequantize_codes(found[1], scale, zero, 8, False) for scale in (every, one)]
+    assert torch.equal(*numbers)
+
+
 @pytest.mark.parametrize("quantize", [fake_quantize, quantize_codes])
 def test_nan_and_bad_scales_are_refused(quantize):
     zero = torch.tensor(0, dtype=torch.int32)

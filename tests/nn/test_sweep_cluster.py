@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,12 +22,14 @@ from rtlgrad.nn.training import RunResult, TrainConfig, plan_sweep, run_sweep, t
 ROUGH = ProductTable(exact_table(8, 8).products >> 7 << 7, name="rough")
 BASE = TrainConfig(
     *("lenet300100", "digits"),
-    epochs=25, batch_size=32, limit_train=200, limit_test=50, lr=0.02,
+    epochs=15, batch_size=32, limit_train=200, limit_test=50, lr=0.02,
 )  # fmt: skip
 
 
 @needs_dask
 def test_a_killed_worker_loses_nothing(tmp_path, monkeypatch):
+    from distributed import Client
+
     monkeypatch.setattr("rtlgrad.lutgen.executors.CONNECT_LIMIT_S", 60.0)
     monkeypatch.chdir(tmp_path)
     runs = plan_sweep(BASE, ["rough"], ["ste"], [0, 1, 2], Path("runs"))
@@ -33,9 +37,16 @@ def test_a_killed_worker_loses_nothing(tmp_path, monkeypatch):
     with cluster_of_two(tmp_path / "cluster") as (address, workers), dask_workers(address) as found:
         while found.slots() < 2:  # both have joined
             time.sleep(0.05)
+        with Client(address, set_as_default=False) as client:
+            client.run(import_module, "rtlgrad.nn.training")  # so that they begin together
+
+        def under_way(run):
+            metrics, result = run.folder / "metrics.jsonl", run.folder / "result.json"
+            return metrics.exists() and metrics.stat().st_size > 0 and not result.exists()
 
         def kill_one():
-            while sum((run.folder / "metrics.jsonl").exists() for run in runs) < 2:
+            limit = time.monotonic() + 60
+            while sum(map(under_way, runs)) < 2 and time.monotonic() < limit:
                 time.sleep(0.01)  # until each has finished an epoch of a run
             os.kill(workers[0].pid, signal.SIGKILL)
 
@@ -58,8 +69,6 @@ def test_a_killed_worker_loses_nothing(tmp_path, monkeypatch):
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path, monkeypatch):
     class Elsewhere:
         def submit(self, task, *arguments):
-            from concurrent.futures import Future
-
             (tmp_path / "runs" / ".sweep").unlink()
             future = Future()
             future.set_result(task(*arguments))
