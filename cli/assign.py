@@ -58,6 +58,7 @@ class Options:
     tiles: int
     accelerator: str
     max_loss: float
+    sigmas: float
     stop_loss: float
     images: int
     trials: int
@@ -155,6 +156,7 @@ def run(options: Options) -> StudyResult:
             tables={name: (one.table.id, one.made.id) for name, one in setting.choices.items()},
             costs={name: one.as_data() for name, one in setting.choices.items()},
             max_loss=options.max_loss,
+            sigmas=options.sigmas,
             finalists=options.finalists,
             jobs=options.jobs,
             seconds={"preparation": ready - begun, "search": searched - ready},

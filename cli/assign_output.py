@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from ..nn.assignment.evaluation import Measurement
     from ..nn.assignment.results import Finalist, StudyResult
     from ..nn.assignment.search import Counts
 
@@ -116,18 +117,21 @@ def _row(result: StudyResult, one: Finalist) -> list[str]:
         number(result.saved_pct(designs, EnergyFigure.GLITCHES), 1),
         number(result.saved_pct(designs, EnergyFigure.UNIFORM), 1),
         number(candidate.loss_points, 2),
-        number(one.validation_loss, 2),
-        number(test.loss_points, 2),
+        *(_with_error(one.measured[part]) for part in ("validation", "test")),
         number(100 * test.accuracy, 2),
     ]
+
+
+def _with_error(measured: Measurement) -> str:
+    return f"{measured.loss_points:.2f} ± {measured.error_points:.2f}"
 
 
 def _sentence(result: StudyResult) -> str:
     chosen = result.chosen
     if chosen is None:
         return (
-            f"no finalist loses at most {result.max_loss:g} points on the validation images: "
-            "search longer, or with other designs"
+            f"no finalist is {result.sigmas:g} standard errors below {result.max_loss:g} points lost "
+            "on the validation images: search longer, or with other designs"
         )
     assignment, test = chosen.candidate.assignment, chosen.measured["test"]
     alone = result.best_single
@@ -139,7 +143,8 @@ def _sentence(result: StudyResult) -> str:
         f"{alone.measured['test'].loss_points:.2f}"
     )
     return (
-        f"chosen on validation images (at most {result.max_loss:g} points lost): candidate "
+        f"chosen on validation images ({result.sigmas:g} standard errors below "
+        f"{result.max_loss:g} points lost): candidate "
         f"{chosen.candidate.number} saves {result.saved_pct(assignment.by_layer):.1f} % of the "
         f"multiplication energy and loses {test.loss_points:.2f} points on the test images "
         f"({100 * test.accuracy:.2f} %); {compared}.\n"

@@ -329,10 +329,13 @@ def assign(
     max_loss: Annotated[
         float, typer.Option(min=0.0, help="Points of accuracy that may be lost.")
     ] = 0.6,
+    sigmas: Annotated[
+        float, typer.Option(min=0.0, help="Standard errors that the loss must be below it.")
+    ] = 1.0,
     stop_loss: Annotated[
         float, typer.Option(min=0.1, help="Points from which on a candidate is of no interest.")
     ] = 5.0,
-    images: Annotated[int, typer.Option(min=1, help="Validation images to search on.")] = 1000,
+    images: Annotated[int, typer.Option(min=1, help="Validation images to search on.")] = 2500,
     trials: Annotated[int, typer.Option(min=1, help="Candidates in all.")] = 500,
     population: Annotated[int, typer.Option(min=2, help="Of NSGA-II.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of the search and of its images.")] = 0,
@@ -383,6 +386,7 @@ def assign(
             tiles=tiles,
             accelerator=accelerator,
             max_loss=max_loss,
+            sigmas=sigmas,
             stop_loss=stop_loss,
             images=images,
             trials=trials,

@@ -11,7 +11,7 @@ import math
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -42,38 +42,79 @@ class Measurement:
     """How an assignment did, compared with the reference on the same images.
 
     Attributes:
-        correct: images classified correctly.
-        reference_correct: by the reference, of the same images.
+        lost: images that the reference classifies correctly and the assignment does not.
+        gained: the other way round.
+        reference_correct: images that the reference classifies correctly.
         count: images looked at.
         stopped: whether not all were, because the candidate was too bad already.
         seconds: wall time.
     """
 
-    correct: int
+    lost: int
+    gained: int
     reference_correct: int
     count: int
     stopped: bool
     seconds: float
 
     @property
+    def correct(self) -> int:
+        """Images classified correctly."""
+        return self.reference_correct - self.lost + self.gained
+
+    @property
     def loss_points(self) -> float:
         """Accuracy lost against the reference, in percentage points; negative if gained."""
-        return 100.0 * (self.reference_correct - self.correct) / self.count
+        return 100.0 * (self.lost - self.gained) / self.count
+
+    @property
+    def error_points(self) -> float:
+        """Standard error of ``loss_points``: of a mean of differences that are 1, 0 or -1.
+
+        At least as if one image differed, so that no difference at all is not taken for certainty.
+        """
+        mean = (self.lost - self.gained) / self.count
+        variance = (self.lost + self.gained) / self.count - mean**2
+        return 100.0 * math.sqrt(max(variance, 1 / self.count) / self.count)
 
     @property
     def accuracy(self) -> float:
         """Share of the images classified correctly, 0 to 1."""
         return self.correct / self.count
 
+    def with_batch(self, right: Tensor, reference: Tensor) -> Measurement:
+        """Return this and one more batch.
+
+        Args:
+            right: bool [B], images that the assignment classifies correctly.
+            reference: bool [B], those of the reference.
+        """
+        return replace(
+            self,
+            lost=self.lost + int((reference & ~right).sum()),
+            gained=self.gained + int((right & ~reference).sum()),
+            reference_correct=self.reference_correct + int(reference.sum()),
+            count=self.count + len(right),
+        )
+
+    def is_surely_above(self, points: float) -> bool:
+        """Say whether the loss exceeds ``points`` by three standard errors."""
+        return self.loss_points - _SIGMAS * self.error_points > points
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields and the loss as plain JSON values."""
-        return {**asdict(self), "loss_points": self.loss_points, "accuracy": self.accuracy}
+        return {
+            **asdict(self),
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "loss_points": self.loss_points,
+            "error_points": self.error_points,
+        }
 
 
 def measurement_from_json(values: Mapping[str, Any]) -> Measurement:
     """Undo `Measurement.to_json`."""
-    names = ("correct", "reference_correct", "count", "stopped", "seconds")
-    return Measurement(**{name: values[name] for name in names})
+    return Measurement(**{field.name: values[field.name] for field in fields(Measurement)})
 
 
 class AssignmentEvaluator:
@@ -144,20 +185,13 @@ class AssignmentEvaluator:
                 "each layer needs a design", got=len(designs), expected=len(self.layers)
             )
         started = time.perf_counter()
-        right = torch.zeros(0, dtype=torch.bool)
-        wanted = torch.zeros(0, dtype=torch.bool)
+        found = Measurement(0, 0, 0, 0, stopped=False, seconds=0.0)
         for batch, theirs in enumerate(self._reference):
-            right = torch.cat([right, self._right(batch, tuple(designs))])
-            wanted = torch.cat([wanted, theirs])
-            if stop_points is not None and surely_worse(right, wanted, stop_points):
+            found = found.with_batch(self._right(batch, tuple(designs)), theirs)
+            if stop_points is not None and found.is_surely_above(stop_points):
                 break
-        return Measurement(
-            correct=int(right.sum()),
-            reference_correct=int(wanted.sum()),
-            count=len(right),
-            stopped=len(right) < self.count,
-            seconds=time.perf_counter() - started,
-        )
+        stopped = found.count < self.count
+        return replace(found, stopped=stopped, seconds=time.perf_counter() - started)
 
     def _right(self, batch: int, designs: tuple[str, ...] | None) -> Tensor:
         """Return bool [B]: which images of a batch are classified correctly."""
@@ -288,19 +322,3 @@ def order_of_layers(model: nn.Module, images: Tensor) -> tuple[str, ...]:
             expected="each layer with a table to run once for an image",
         )
     return tuple(ran)
-
-
-def surely_worse(right: Tensor, reference: Tensor, points: float) -> bool:
-    """Say whether a loss exceeds ``points`` by three standard errors of the paired difference.
-
-    Args:
-        right: bool [N], images that a candidate classifies correctly.
-        reference: bool [N], those of the reference.
-        points: loss of accuracy in percentage points.
-    """
-    lost, gained = int((reference & ~right).sum()), int((right & ~reference).sum())
-    count = len(right)
-    mean = (lost - gained) / count
-    # The difference of each image is 1, 0 or -1.
-    variance = max((lost + gained) / count - mean**2, 1 / count)
-    return 100 * (mean - _SIGMAS * math.sqrt(variance / count)) > points

@@ -42,9 +42,9 @@ class Finalist:
     measured: Mapping[str, Measurement]
 
     @property
-    def validation_loss(self) -> float:
-        """Points lost on all validation images; the choice is made by it."""
-        return self.measured["validation"].loss_points
+    def validation(self) -> Measurement:
+        """On all validation images; the choice is made by it."""
+        return self.measured["validation"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class StudyResult:
         finalists: of the front, by energy.
         singles: finalists that use one design for all layers, by energy; not all on the front.
         max_loss: points that may be lost.
-        chosen: the finalist of least energy that loses no more on all validation images; None if
-            there is none.
+        sigmas: standard errors by which the loss on all validation images must be below that.
+        chosen: the finalist of least energy for which it is; None if there is none.
         best_single: the same among the singles.
         seconds: wall time by phase, of this session.
         tables: design -> (table id, characterization id).
@@ -74,6 +74,7 @@ class StudyResult:
     finalists: Sequence[Finalist]
     singles: Sequence[Finalist]
     max_loss: float
+    sigmas: float
     chosen: Finalist | None
     best_single: Finalist | None
     tables: Mapping[str, tuple[str, str]]
@@ -98,9 +99,19 @@ def nearest_to(candidates: Sequence[Candidate], loss_points: float, count: int) 
     return [one for one in candidates if one in near]
 
 
-def best_of(finalists: Sequence[Finalist], max_loss: float) -> Finalist | None:
-    """Return the finalist of least energy that loses at most ``max_loss`` on validation images."""
-    allowed = [one for one in finalists if one.validation_loss <= max_loss]
+def best_of(finalists: Sequence[Finalist], max_loss: float, sigmas: float) -> Finalist | None:
+    """Return the finalist of least energy that keeps to a loss on all validation images.
+
+    Args:
+        finalists: to choose from.
+        max_loss: points that may be lost.
+        sigmas: standard errors by which the measured loss must be below that.
+    """
+    allowed = [
+        one
+        for one in finalists
+        if one.validation.loss_points + sigmas * one.validation.error_points <= max_loss
+    ]
     return min(allowed, key=lambda one: one.candidate.energy_nj, default=None)
 
 
@@ -152,6 +163,7 @@ def study_as_data(result: StudyResult) -> dict[str, Any]:
         "schema": _SCHEMA,
         "settings": dict(result.settings),
         "max_loss_points": result.max_loss,
+        "sigmas": result.sigmas,
         "reference": {
             "design": task.base.name,
             "table_id": task.base.id,
@@ -204,6 +216,7 @@ def _row(result: StudyResult, one: Candidate, final: Finalist | None = None) -> 
             finals |= {
                 f"{part}_accuracy_pct": 100 * found.accuracy,
                 f"{part}_loss_points": found.loss_points,
+                f"{part}_error_points": found.error_points,
             }
     return {
         "number": one.number,

@@ -131,6 +131,7 @@ def conclude(
     tables: Mapping[str, tuple[str, str]],
     costs: Mapping[str, Mapping[str, Any]],
     max_loss: float,
+    sigmas: float,
     finalists: int,
     jobs: int = 1,
     seconds: Mapping[str, float] | None = None,
@@ -148,6 +149,7 @@ def conclude(
         tables: design -> (table id, characterization id).
         costs: design -> what else is known of it.
         max_loss: points that may be lost.
+        sigmas: standard errors by which the measured loss must be below that.
         finalists: how many of the front to measure, those nearest to ``max_loss``; as many again
             of the candidates with one design.
         jobs: processes at a time.
@@ -179,8 +181,9 @@ def conclude(
             finalists=measured,
             singles=singles,
             max_loss=max_loss,
-            chosen=best_of(measured, max_loss),
-            best_single=best_of(singles, max_loss),
+            sigmas=sigmas,
+            chosen=best_of(measured, max_loss, sigmas),
+            best_single=best_of(singles, max_loss, sigmas),
             tables=tables,
             costs=costs,
             seconds={**(seconds or {}), "finals": time.perf_counter() - started},

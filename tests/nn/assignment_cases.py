@@ -79,7 +79,7 @@ def toy_candidate(number, assignment, earlier=None):
 def measured(loss):
     from rtlgrad.nn.assignment.evaluation import Measurement
 
-    return Measurement(1000 - round(10 * loss), 1000, 1000, stopped=False, seconds=0.0)
+    return Measurement(round(10 * loss), 0, 1000, 1000, stopped=False, seconds=0.0)
 
 
 def toy_worker(folder: str, trials: int, hangs_from: int | None = None) -> None:

@@ -16,7 +16,7 @@ from rtlgrad.lutgen.histogram import OperandRecording
 from rtlgrad.lutgen.layer_energy import with_mapped_weights
 from rtlgrad.lutgen.tuning import TUNED, tuned, weight_map
 from rtlgrad.nn.assignment.energy import EnergyFigure, EnergyModel, ProductEnergy
-from rtlgrad.nn.assignment.evaluation import AssignmentEvaluator, surely_worse
+from rtlgrad.nn.assignment.evaluation import AssignmentEvaluator, Measurement
 from rtlgrad.nn.layer_tables import set_tables
 from rtlgrad.nn.statistics import record_operands
 
@@ -93,13 +93,24 @@ def test_a_hopeless_candidate_stops_early_and_another_does_not():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(20, 400), st.floats(0, 1), st.floats(0.5, 20), st.integers(0, 2**32))
-def test_nothing_stops_whose_loss_so_far_is_within_the_limit(count, share, points, seed):
+def test_losses_are_means_of_paired_differences(count, share, points, seed):
     rng = np.random.default_rng(seed)
     right, reference = (torch.from_numpy(rng.random(count) < p) for p in (share, 0.8))
-    loss = 100 * (int(reference.sum()) - int(right.sum())) / count
-    if surely_worse(right, reference, points):
-        assert loss > points
-    assert not surely_worse(reference, right & reference, points)
+    nothing = Measurement(0, 0, 0, 0, stopped=False, seconds=0.0)
+    whole = nothing.with_batch(right, reference)
+    parts = nothing.with_batch(right[:7], reference[:7]).with_batch(right[7:], reference[7:])
+    assert whole == parts
+    assert whole.correct == int(right.sum())
+    differences = 100 * (reference.double() - right.double())
+    assert whole.loss_points == pytest.approx(float(differences.mean()))
+    if differences.abs().sum():
+        spread = float(differences.std(correction=0)) / count**0.5
+        assert whole.error_points >= spread - 1e-9
+        assert whole.error_points == pytest.approx(spread) or spread < 100 / count
+    if whole.is_surely_above(points):
+        assert whole.loss_points > points
+    better = nothing.with_batch(reference, right & reference)
+    assert not better.is_surely_above(points)
 
 
 def test_a_table_of_other_operands_is_refused():

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -14,7 +15,6 @@ from assignment_cases import LOSS, measured, toy_candidate, toy_space, toy_worke
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtlgrad.core.errors import IdentityError, RecordError
-from rtlgrad.nn.assignment.evaluation import Measurement
 from rtlgrad.nn.assignment.file import (
     AssignmentFile,
     Tile,
@@ -162,8 +162,7 @@ def test_the_front_is_what_no_other_dominates(rows):
 
 
 def stopped(is_stopped):
-    whole = measured(1.0)
-    return Measurement(whole.correct, whole.reference_correct, 1000, is_stopped, 0.25)
+    return replace(measured(1.0), stopped=is_stopped, seconds=0.25)
 
 
 def test_an_assignment_is_read_as_it_was_written(tmp_path):
