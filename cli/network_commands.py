@@ -9,6 +9,11 @@ import typer
 
 from .options import RTL, RUNS, STORE, DataRoot, Json, Rtl, Store, app
 
+ChangedRtl = Annotated[
+    bool,
+    typer.Option("--changed-rtl", help="Simulate sources that changed since their table was made."),
+]
+
 
 @app.command()
 def engines(
@@ -111,6 +116,19 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the figures for TensorBoard as well.")
     ] = False,
+    audit_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Compare with the live RTL after every so many epochs."),
+    ] = None,
+    audit_images: Annotated[int, typer.Option(min=1, help="Images that an audit replays.")] = 8,
+    audit_warn: Annotated[
+        bool, typer.Option("--audit-warn", help="Go on when an audit finds a mismatch.")
+    ] = False,
+    record: Annotated[
+        int | None,
+        typer.Option(min=1, help="Record the operands of so many test images in the run's folder."),
+    ] = None,
+    rtl: Rtl = RTL,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; named after it if not given.")
     ] = None,
@@ -120,7 +138,7 @@ def train(
 ) -> None:
     """Train or fine-tune a network; every product goes through the design's table."""
     from ..nn.training import build_config
-    from .training import run_training
+    from .training import TrainingExtras, run_training
 
     if config is None and (model is None or data is None):
         raise typer.BadParameter("--model and --data, or --config, must be given")
@@ -174,6 +192,13 @@ def train(
         as_json=as_json,
         assignment=assignment,
         tensorboard=tensorboard,
+        extras=TrainingExtras(
+            rtl=rtl,
+            audit_every=audit_every,
+            audit_images=audit_images,
+            audit_warn=audit_warn,
+            record=record,
+        ),
     )
 
 
@@ -229,19 +254,53 @@ def sweep(
 def eval_(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or folder of a run.")],
     design: Annotated[
-        str | None, typer.Option("--design", help="The design that it was trained with.")
+        str | None,
+        typer.Option(
+            "--design",
+            help="The design that it was trained with; with --engine live, one for fp32 weights.",
+        ),
     ] = None,
     assignment: Annotated[
         Path | None,
         typer.Option("--assignment", help="File of rtlgrad assign: other designs, by layer."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="Engine for the table's sums; live: the RTL makes every product.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    images: Annotated[
+        int, typer.Option(min=1, help="With --engine live: how many test images.")
+    ] = 1,
+    layers: Annotated[
+        str, typer.Option(help="With --engine live and fp32 weights: name pattern of layers.")
+    ] = "*",
+    max_products: Annotated[
+        int, typer.Option(min=1, help="With --engine live: refuse to take more.")
+    ] = 100_000_000,
+    changed_rtl: ChangedRtl = False,
+    rtl: Rtl = RTL,
     store: Store = STORE,
     data_root: DataRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a checkpoint on its data set's test images."""
+    """Evaluate a checkpoint on its data set's test images, by tables or by live RTL."""
+    if engine == "live":
+        from ..nn.training.live import LiveLimits
+        from .live import run as run_live
+
+        run_live(
+            checkpoint,
+            design=design,
+            layers=layers,
+            limits=LiveLimits(images, max_products),
+            threads=threads,
+            changed=changed_rtl,
+            store=store,
+            rtl=rtl,
+            data_root=data_root,
+            as_json=as_json,
+        )
+        return
     from .training import run_evaluation
 
     run_evaluation(
@@ -352,9 +411,10 @@ def assign(
 @app.command()
 def record(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or folder of a run.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write (.npz).")] = Path(
-        "out/operands.npz"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; operands.npz beside the checkpoint if none."),
+    ] = None,
     images: Annotated[
         int | None, typer.Option("--images", min=1, help="Test images; all if not given.")
     ] = None,
@@ -437,6 +497,58 @@ def predict(
         store=store,
         data_root=data_root,
         as_json=as_json,
+    )
+
+
+@app.command()
+def audit(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or folder of a run.")],
+    images: Annotated[int, typer.Option("--images", min=1, help="Test images to replay.")] = 8,
+    pairs: Annotated[
+        int | None,
+        typer.Option("--pairs", min=1, help="Simulate a stratified sample of a layer's pairs."),
+    ] = None,
+    outputs: Annotated[
+        int | None,
+        typer.Option("--outputs", min=0, help="Sum so many outputs of a layer again; all if none."),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every", help="Simulate every product, not every distinct pair.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of the samples.")] = 0,
+    design: Annotated[
+        str | None, typer.Option("--design", help="The design that it was trained with.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="The engine that is audited.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    changed_rtl: ChangedRtl = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write all findings to, as JSON.")
+    ] = None,
+    rtl: Rtl = RTL,
+    store: Store = STORE,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the products and outputs of a trained network's layers with the live RTL."""
+    from ..nn.audit import AuditPlan
+    from .audit import run
+
+    raise typer.Exit(
+        run(
+            checkpoint,
+            design=design,
+            images=images,
+            plan=AuditPlan(pairs, outputs, every, seed),
+            engine=engine,
+            threads=threads,
+            changed=changed_rtl,
+            store=store,
+            rtl=rtl,
+            data_root=data_root,
+            path=out,
+            as_json=as_json,
+        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..lutgen.histogram import save_recording
+from ..lutgen.histogram import RECORDING_NAME, save_recording
 from ..nn.data import load_data
 from ..nn.training import CHECKPOINT_NAME, load_checkpoint
 from ..nn.training.recording import record_checkpoint
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from ..lutgen.histogram import OperandRecording
 
-HEADINGS = ("layer", "products", "activation codes in use", "weight codes in use")
+HEADINGS = ("layer", "operands", "products", "pairs", "activation codes", "weight codes")
 
 
 def run(
     checkpoint: Path,
     *,
-    path: Path,
+    path: Path | None,
     design: str | None,
     images: int | None,
     engine: str,
@@ -36,6 +36,7 @@ def run(
 ) -> None:
     """Record the operands of a run, and print what was recorded."""
     file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
+    path = path or file.parent / RECORDING_NAME
     config = load_checkpoint(file).config
     table, tables = (
         (stored_table(design, store), {}) if design is not None else tables_of(config, store)
@@ -61,8 +62,9 @@ def _print(recording: OperandRecording) -> None:
     rows = []
     for one in recording.layers:
         a, b = _used(one.counts, 1), _used(one.counts, 0)
-        rows.append([one.layer, str(one.products), str(a), str(b)])
-    print_table(HEADINGS, rows)
+        kind = "mantissas" if one.mantissas else "integers"
+        rows.append([one.layer, kind, str(one.products), str(one.pairs), str(a), str(b)])
+    print_table(HEADINGS, rows, left=2)
 
 
 def _used(counts: NDArray[np.int64], axis: int) -> int:
@@ -77,7 +79,9 @@ def _as_data(recording: OperandRecording, path: Path) -> dict[str, object]:
         "layers": [
             {
                 "layer": one.layer,
+                "operands": "mantissas" if one.mantissas else "integers",
                 "products": one.products,
+                "pairs": one.pairs,
                 "activation_codes": _used(one.counts, 1),
                 "weight_codes": _used(one.counts, 0),
                 "design": one.design,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
 from ..core.files import canonical_json, sha256_bytes
+from ..lutgen.histogram import RECORDING_NAME, save_recording
+from ..lutgen.live_store import LiveStore
 from ..lutgen.record import Characterization, MantissaCharacterization
 from ..lutgen.store import find, load, load_table, load_tabulated
 from ..lutgen.tuning import TUNED, tuned_table
@@ -30,7 +33,10 @@ from ..nn.training import (
     train,
 )
 from ..nn.training.allocator import keep_freed_memory
+from ..nn.training.auditing import AUDIT_IMAGES, TrainingAudit
 from ..nn.training.distributed import is_first
+from ..nn.training.recording import record_checkpoint
+from ..nn.training.schedule import EXACT
 from ..nn.training.tensorboard import TensorBoardProgress
 from .console import err, out, print_json
 
@@ -44,6 +50,25 @@ if TYPE_CHECKING:
 RUNS = Path("out/runs")
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingExtras:
+    """What is done beside training, without an effect on its result.
+
+    Attributes:
+        rtl: folder of the Verilog designs.
+        audit_every: epochs between audits; None for no audit.
+        audit_images: images that an audit replays.
+        audit_warn: whether training goes on when an audit finds a mismatch.
+        record: test images whose operands are recorded in the run's folder; None for no recording.
+    """
+
+    rtl: Path = Path("rtl")
+    audit_every: int | None = None
+    audit_images: int = AUDIT_IMAGES
+    audit_warn: bool = False
+    record: int | None = None
+
+
 def run_training(
     config: TrainConfig,
     *,
@@ -53,8 +78,14 @@ def run_training(
     as_json: bool,
     assignment: Path | None = None,
     tensorboard: bool = False,
+    extras: TrainingExtras | None = None,
 ) -> RunResult:
-    """Train as configured and print the result; an assignment's tables must have its file's ids."""
+    """Train as configured and print the result; an assignment's tables must have its file's ids.
+
+    Raises:
+        ConfigError: an audit or a recording of a network that multiplies in fp32.
+    """
+    extras = extras or TrainingExtras()
     keep_freed_memory()
     if assignment is not None:
         assigned_tables(assignment, store)
@@ -67,15 +98,39 @@ def run_training(
         config = replace(config, design=table.name)
     place = folder or RUNS / run_name(config)
     data = load_data(config.data, data_root)
-    result = train(config, data, table, place, tables=scheduled, progress=progress)
+    _check_extras(config, extras)
+    with ExitStack() as stack:
+        audit = None
+        if extras.audit_every is not None:
+            live = stack.enter_context(LiveStore(store, extras.rtl))
+            for one in scheduled.values() if scheduled else [table]:
+                if one is not None and one.name != EXACT:
+                    live(one)  # what cannot be simulated is told before training
+            stop = not extras.audit_warn
+            audit = TrainingAudit(extras.audit_every, live, extras.audit_images, stop)
+        result = train(config, data, table, place, tables=scheduled, progress=progress, audit=audit)
     if not is_first():
         return result
+    if extras.record is not None:
+        recording = record_checkpoint(place, data, table, images=extras.record, tables=scheduled)
+        save_recording(recording, place / RECORDING_NAME)
     if as_json:
         content = json.loads((place / RESULT_NAME).read_text())
         print_json({"folder": str(place), **content})
     else:
         _print_result(result, place)
     return result
+
+
+def _check_extras(config: TrainConfig, extras: TrainingExtras) -> None:
+    asked = {"--audit-every": extras.audit_every, "--record": extras.record}
+    for option, value in asked.items():
+        if value is not None and (config.is_fp32 or config.is_noisy):
+            raise ConfigError(
+                f"{option} needs layers with a table",
+                got=config.multiplier,
+                expected="a design (--design), or a schedule that ends with one",
+            )
 
 
 def run_evaluation(

@@ -16,6 +16,7 @@
     ├── RecordError            a stored table or record is damaged, edited or of another schema
     │   └── IdentityError      a table is not the one that a checkpoint or result was made with
     ├── UnknownNameError       a design, layer, model, data set or engine that does not exist
+    ├── AuditError             what an engine computed is not what the live RTL answers
     ├── OverflowRiskError      an int32 accumulator could overflow
     ├── ConfigError            an option or file given by the user does not make sense
     ├── DataError              a data set is missing, truncated or not of its format
@@ -118,6 +119,10 @@ class IdentityError(RecordError):
 
 class UnknownNameError(RtlgradError):
     """A name that is not in a registry; the message lists the legal ones."""
+
+
+class AuditError(RtlgradError):
+    """What an engine computed is not what the live RTL answers."""
 
 
 class OverflowRiskError(RtlgradError):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+RECORDING_NAME = "operands.npz"
+"""Of a recording that is kept in the folder of the run whose operands it holds."""
 _HEAD = "rtlgrad_operands"
 _REMEDY = "record the operands again: rtlgrad record RUN --out FILE"
 
@@ -37,6 +39,8 @@ class OperandHistogram:
         signed_b: whether codes of b are.
         design: name of the design whose table the layer multiplied through.
         characterization_id: the id of that table.
+        mantissas: whether the codes are mantissas of floating-point numbers, whose signs and
+            exponents are not recorded.
     """
 
     layer: str
@@ -45,6 +49,7 @@ class OperandHistogram:
     signed_b: bool
     design: str
     characterization_id: str
+    mantissas: bool = False
 
     def __post_init__(self) -> None:
         if self.counts.ndim != 2 or any(size & (size - 1) for size in self.counts.shape):
@@ -61,6 +66,11 @@ class OperandHistogram:
     def products(self) -> int:
         """Number of multiplications."""
         return int(self.counts.sum())
+
+    @property
+    def pairs(self) -> int:
+        """Number of different pairs that were multiplied."""
+        return int(np.count_nonzero(self.counts))
 
     @property
     def operands(self) -> tuple[int, int, bool, bool]:
@@ -104,9 +114,10 @@ class OperandRecording:
             ConfigError: the layers multiply operands of different widths or signs.
         """
         first = self.layers[0]
-        if any(one.operands != first.operands for one in self.layers):
+        kinds = {(one.operands, one.mantissas) for one in self.layers}
+        if len(kinds) > 1:
             raise ConfigError(
-                "the recorded layers have operands of different widths or signs",
+                "the recorded layers have operands of different widths, signs or kinds",
                 remedy="name one of them with --layer",
             )
         used = sorted({(one.design, one.characterization_id) for one in self.layers})
@@ -117,6 +128,7 @@ class OperandRecording:
             first.signed_b,
             ", ".join(design for design, _ in used),
             ", ".join(identity for _, identity in used),
+            first.mantissas,
         )
 
 
@@ -183,8 +195,9 @@ def is_recording(path: Path) -> bool:
 
 def _head(recording: OperandRecording) -> dict[str, Any]:
     keys = ("layer", "signed_a", "signed_b", "design", "characterization_id")
-    return {
-        "schema": SCHEMA,
-        "source": dict(recording.source),
-        "layers": [{key: getattr(one, key) for key in keys} for one in recording.layers],
-    }
+    layers: list[dict[str, Any]] = []
+    for one in recording.layers:
+        # Said only where it holds, so that recordings of integers keep their hash.
+        kind = {"mantissas": True} if one.mantissas else {}
+        layers.append({**{key: getattr(one, key) for key in keys}, **kind})
+    return {"schema": SCHEMA, "source": dict(recording.source), "layers": layers}

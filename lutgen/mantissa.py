@@ -178,9 +178,25 @@ def from_significands(table: ProductTable) -> MantissaTable:
             got=f"{products[i, j]} for {side + i} x {side + j}",
             expected=f"{side * side} to {4 * side * side - 1}",
         )
+    return mantissas_from_codes(significand_codes(products, bits), table.name, table.id)
+
+
+def significand_codes(products: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Return what a mantissa table holds for products of significands of m + 1 bits.
+
+    Args:
+        products: int64, any shape.
+        bits: m.
+
+    Returns:
+        ``carry << m | mantissa``, int64 of the same shape; -1 for a product outside 2^(2m) to
+        2^(2m+2) - 1, which has no mantissa.
+    """
+    side = 1 << bits
     carry = products >= 2 * side * side
     mantissa = (products >> np.where(carry, bits + 1, bits)) & (side - 1)
-    return MantissaTable(bits, mantissa, carry, name=table.name, id=table.id)
+    inside = (products >= side * side) & (products < 4 * side * side)
+    return np.where(inside, carry.astype(np.int64) << bits | mantissa, -1)
 
 
 def _private(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from ..cosim.gates.evaluate import prove_equal
 from ..cosim.gates.stimulus import histogram_stimulus
 from ..cosim.gates.stimulus_files import read_stream
 from ..cosim.synthesis.synthesize import synthesize
+from .float_operands import for_ports
 from .freshness import source_hashes
 from .histogram import is_recording, load_recording
 from .record import Characterization
@@ -112,6 +113,7 @@ def _drawn(
     one: OperandHistogram, interface: Interface, path: Path, digest: str, pairs: int, seed: int
 ) -> LabelledStimulus:
     wanted = (interface.a.width, interface.b.width, interface.a.signed, interface.b.signed)
+    one = for_ports(one, interface)
     if one.operands != wanted:
         raise ConfigError(
             f"layer {one.layer!r} of {path} multiplies other operands than the design takes",

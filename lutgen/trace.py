@@ -45,6 +45,20 @@ def trace_record(made: AnyCharacterization, rtl: Path) -> Iterator[Finding]:
         rtl: folder in which to look for a source that is not where the record says.
     """
     yield Finding(f"table and record of {made.name}", Verdict.VERIFIED, made.id, made.id)
+    yield from source_findings(made, rtl)
+    yield compared("testbench", made.provenance.testbench_sha256, testbench_hash())
+    installed = table_tool_versions()
+    for tool, version in sorted(made.provenance.tools.items()):
+        yield compared(f"version of {tool}", version, installed.get(tool, "not installed"))
+
+
+def source_findings(made: AnyCharacterization, rtl: Path) -> Iterator[Finding]:
+    """Check the sources and the sidecar of a characterization against the files as they are now.
+
+    Args:
+        made: the characterization.
+        rtl: folder in which to look for a source that is not where the record says.
+    """
     own = source_path(made, rtl)
     for index, source in enumerate(made.provenance.sources):
         what = f"source {source.path}"
@@ -60,10 +74,6 @@ def trace_record(made: AnyCharacterization, rtl: Path) -> Iterator[Finding]:
         sidecar = own.with_suffix(".toml")
         found = sha256_bytes(sidecar.read_bytes()) if sidecar.is_file() else ""
         yield compared(f"sidecar {sidecar}", made.provenance.sidecar_sha256, found)
-    yield compared("testbench", made.provenance.testbench_sha256, testbench_hash())
-    installed = table_tool_versions()
-    for tool, version in sorted(made.provenance.tools.items()):
-        yield compared(f"version of {tool}", version, installed.get(tool, "not installed"))
 
 
 def source_path(made: AnyCharacterization, rtl: Path) -> Path | None:

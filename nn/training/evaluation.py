@@ -70,6 +70,7 @@ def evaluate(
     batch_size: int = _EVALUATION_BATCH,
     precision: str = "fp32",
     progress: Callable[[int, int], None] | None = None,
+    products_per_image: int | None = None,
 ) -> Evaluation:
     """Evaluate a model on the test images of a data set, or on given batches.
 
@@ -81,9 +82,12 @@ def evaluate(
         batch_size: images at a time, where a data set is given.
         precision: what layers without a table compute in (`rtlgrad.nn.training.precision`).
         progress: called with batches done and batches in all.
+        products_per_image: as `count_products` finds them; counted, on one more image, if None.
     """
     source = data if isinstance(data, Batches) else batches(data, "test", batch_size=batch_size)
-    per_image = sum(count_products(model, source.images.shape[1:]).values())
+    per_image = products_per_image
+    if per_image is None:
+        per_image = sum(count_products(model, source.images.shape[1:]).values())
     started = time.perf_counter()
     loss, correct, count = 0.0, 0, 0
     with evaluating(model), torch.no_grad():

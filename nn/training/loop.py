@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..data import ImageData
     from ..multipliers import MultiplierTable
+    from .auditing import TrainingAudit
     from .config import TrainConfig
     from .evaluation import Evaluation
     from .progress import Progress
@@ -48,6 +49,7 @@ def train(
     *,
     tables: Mapping[str, MultiplierTable] | None = None,
     progress: Progress = silent,
+    audit: TrainingAudit | None = None,
 ) -> RunResult:
     """Train a model, through a table or in fp32, and evaluate it on the test set.
 
@@ -71,8 +73,11 @@ def train(
         tables: by name, those of the schedule of multipliers ("exact" included) or of the
             assignment, if there is one.
         progress: told about each step; raise KeyboardInterrupt from it to stop.
+        audit: compares the model with the live RTL after every so many epochs; what it finds is in
+            metrics.jsonl, and the result does not depend on it.
 
     Raises:
+        AuditError: an audit found a mismatch, and training is to stop then.
         ConfigError: table and configuration disagree, the folder holds another run or is in use,
             or the training diverged.
         IdentityError: table or init checkpoint are not the ones that belong here.
@@ -91,7 +96,9 @@ def train(
         threads = config.threads if checkpoint is None else checkpoint.threads
         with reproducible(config.seed, threads):
             batches = prepare_data(config, data)
-            run = Session(config, table, folder, progress, batches, tables or {}, group)
+            run = Session(
+                config, table, folder, progress, batches, tables or {}, group, audit=audit
+            )
             try:
                 return _work(run, checkpoint)
             except KeyboardInterrupt:
@@ -142,6 +149,7 @@ def _work(run: Session, checkpoint: Checkpoint | None) -> RunResult:
     run.products_per_image = products_per_image(prepared.model, run.batches.train.images.shape[1:])
     parallel = run.group.parallel(prepared.model)
     run.progress(Started(run.folder, state.epoch, config.epochs, prepared.engine))
+    _check_audit(run, state)
     while state.epoch < config.epochs and not out_of_patience(config, state):
         epoch_start = time.perf_counter()
         multiplier = enter_epoch(prepared.model, config, state.epoch, run.tables)
@@ -154,9 +162,17 @@ def _work(run: Session, checkpoint: Checkpoint | None) -> RunResult:
         record = _epoch_record(run, state.epoch + 1, loss, validation, seconds)
         if multiplier is not None:
             record["multiplier"] = multiplier
+        if run.audit is not None and run.group.writes and run.audit.is_due(state.epoch + 1):
+            record["audit"] = run.audit.figures(prepared.model, run.batches.calibration)
         state = run.save(next_state(run, state, prepared.model, optimizer, record))
         run.progress(EpochDone(state.epoch, config.epochs, loss, validation, seconds))
+        _check_audit(run, state)
     return finish(run, prepared, state)
+
+
+def _check_audit(run: Session, state: Checkpoint) -> None:
+    if run.audit is not None:
+        run.audit.check(state.history)
 
 
 def out_of_patience(config: TrainConfig, state: Checkpoint) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..data import Batches
     from ..multipliers import MultiplierTable
+    from .auditing import TrainingAudit
     from .config import TrainConfig
     from .evaluation import Evaluation
     from .prepare import PreparedModel
@@ -53,6 +54,7 @@ class Session:
         seconds_before: wall time of earlier sessions.
         products_per_image: multiplications of a forward pass, for people.
         session_start: of this one, by ``time.perf_counter``.
+        audit: compares the model with the live RTL in between; None for no audit.
     """
 
     config: TrainConfig
@@ -66,6 +68,7 @@ class Session:
     seconds_before: float = 0.0
     products_per_image: int = 0
     session_start: float = field(default_factory=time.perf_counter)
+    audit: TrainingAudit | None = None
 
     @property
     def seconds(self) -> float:

@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from rtlgrad.cli.main import main
-from rtlgrad.core.files import canonical_json, sha256_bytes
+from projects import DESIGN, flip, rtlgrad
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     Trace = Callable[..., tuple[int, dict[str, dict[str, str]]]]
-
-DESIGN = """\
-module low(input [3:0] A, input [3:0] B, output [7:0] O);
-  assign O = (A * B) & 8'b11111110;
-endmodule
-"""
-SIDECAR = 'title = "Exact product without its lowest bit"\n'
-
-
-def rtlgrad(folder: Path, *arguments: str) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["rtlgrad", *arguments])
-        try:
-            main()
-        except SystemExit as ended:
-            return int(str(ended.code or 0))
-    return 0
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a design, its characterization, and a network trained through it."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "rtl").mkdir()
-    (folder / "rtl" / "low.v").write_text(DESIGN)
-    (folder / "rtl" / "low.toml").write_text(SIDECAR)
-    assert rtlgrad(folder, "lut") == 0
-    network = ["--model", "lenet5", "--data", "digits"]
-    size = ["--limit-train", "80", "--limit-test", "50", "--batch-size", "32"]
-    run = ["--design", "low", "--epochs", "1", "--out", "run"]
-    assert rtlgrad(folder, "train", *network, *size, *run) == 0
-    return folder
-
-
-@pytest.fixture
-def project(trained: Path, tmp_path: Path) -> Path:
-    """A copy that a test may spoil."""
-    return shutil.copytree(trained, tmp_path / "project")
 
 
 @pytest.fixture
@@ -119,18 +76,7 @@ def test_an_edited_accuracy_is_found_by_evaluation(project: Path, trace: Trace) 
 def test_a_table_that_was_edited_with_its_record_is_not_the_run_s(
     project: Path, trace: Trace
 ) -> None:
-    folder = project / "out" / "luts" / "low"
-    table = np.load(folder / "table.npy")
-    table[3, 5] ^= 2
-    np.save(folder / "table.npy", table)
-    record = json.loads((folder / "record.json").read_text())
-    header = f"{table.shape}|False|False|int32-le|".encode()
-    digest = sha256_bytes(header + table.tobytes())
-    record["identity"]["table"] = record["table"]["sha256"] = digest
-    record["id"] = sha256_bytes(canonical_json(record["identity"]).encode())
-    content = {key: value for key, value in record.items() if key != "checksum"}
-    record["checksum"] = sha256_bytes(canonical_json(content).encode())
-    (folder / "record.json").write_text(json.dumps(record))
+    flip(project, 3, 5, 2)
     _, findings = trace()
     assert verdicts(findings, "cannot be verified") == {"table of 5 layers"}
 

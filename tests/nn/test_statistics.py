@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtlgrad.core.errors import ConfigError, RecordError, UnknownNameError
+from rtlgrad.cosim.design import pick_design, read_design, references
+from rtlgrad.cosim.float_format import FloatFormat, FloatPart, number_format
 from rtlgrad.lutgen import ProductTable, exact_table
+from rtlgrad.lutgen.float_operands import for_ports
 from rtlgrad.lutgen.histogram import (
     OperandHistogram,
     OperandRecording,
@@ -18,7 +22,9 @@ from rtlgrad.lutgen.histogram import (
     load_recording,
     save_recording,
 )
+from rtlgrad.lutgen.mantissa import from_significands
 from rtlgrad.nn import ApproxConv2d, ApproxLinear, approximate, calibrate
+from rtlgrad.nn.matmul import ApproxMatmul
 from rtlgrad.nn.statistics import record_operands
 from rtlgrad.nn.training import count_products
 from torch import nn
@@ -124,7 +130,7 @@ def test_what_cannot_be_recorded_is_refused():
     with pytest.raises(ConfigError, match="no approximate layer"):
         record_operands(nn.Sequential(nn.Linear(2, 2)), [torch.rand(1, 2)])
     model = small_model()
-    with pytest.raises(ConfigError, match="no operands were recorded"):
+    with pytest.raises(ConfigError, match="no batch"):
         record_operands(model, [])
     uncalibrated = nn.Sequential(nn.Linear(2, 2))
     approximate(uncalibrated, exact_table(8, 8))
@@ -187,3 +193,69 @@ def test_layers_of_different_operands_have_no_sum():
     for counts in (np.ones((3, 4), dtype=np.int64), -np.ones((4, 4), dtype=np.int64)):
         with pytest.raises(RecordError, match="histogram of layer 'x'"):
             OperandHistogram("x", counts, False, False, "mul", "id")
+
+
+class Squares(nn.Module):
+    """A product of two inputs: of x with its own transpose."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.product = ApproxMatmul(table, engine="numpy")
+
+    def forward(self, x):
+        return self.product(x, x.transpose(-2, -1))
+
+
+def test_products_of_two_inputs_are_counted_though_both_change():
+    rng = np.random.default_rng(0)
+    model = Squares(entry_table(rng, 4, 5, False, True)).eval()
+    batches = [torch.randn(2, 3, 4), torch.randn(1, 3, 4)]
+    calibrate(model, batches)
+    (found,) = record_operands(model, batches)
+    expected = np.zeros((16, 32), dtype=np.int64)
+    for x in batches:
+        layer = model.product
+        a = layer._quantize(layer.activation, x).codes.long()
+        b = layer._quantize(layer.right, x, layer.operands[1]).codes.long()
+        for image, m, n, k in np.ndindex(len(x), 3, 3, 4):
+            expected[a[image, m, k], b[image, n, k]] += 1
+    assert np.array_equal(found.counts, expected)
+
+
+def mantissa_of(x, bits):
+    return int((abs(x) / 2.0 ** np.floor(np.log2(abs(x))) - 1) * (1 << bits))
+
+
+def test_of_mantissa_tables_the_mantissas_of_normal_operands_are_counted(tmp_path):
+    table = from_significands(exact_table(5, 5))
+    torch.manual_seed(0)
+    layer = nn.Linear(6, 3)
+    model = nn.Sequential(layer)
+    approximate(model, table)
+    x = torch.randn(2, 6)
+    x[0, 1] = 0.0
+    (found,) = record_operands(model, [x])
+    expected = np.zeros((16, 16), dtype=np.int64)
+    for m, n, k in np.ndindex(2, 3, 6):
+        a, b = float(x[m, k]), float(layer.weight.detach()[n, k])
+        if a and b:
+            expected[mantissa_of(a, 4), mantissa_of(b, 4)] += 1
+    assert found.mantissas
+    assert np.array_equal(found.counts, expected)
+    save_recording(OperandRecording((found,)), tmp_path / "operands.npz")
+    assert load_recording(tmp_path / "operands.npz").layers[0].mantissas
+
+
+def test_mantissas_become_operands_of_the_ports():
+    rtl = Path(__file__).resolve().parents[2] / "rtl"
+    counts = np.random.default_rng(0).integers(0, 9, (8, 8))
+    one = OperandHistogram("fc", counts, False, False, "mant3_exact", "id", mantissas=True)
+    of_mantissas = read_design(pick_design("mant3_exact", references(rtl / "mant_exact.v")))
+    assert for_ports(one, of_mantissas.interface) is one
+    form = FloatFormat(FloatPart.SIGNIFICAND, 3)
+    significands = for_ports(one, replace(of_mantissas.interface, format=form))
+    assert np.array_equal(significands.counts[8:, 8:], counts)
+    assert significands.products == one.products
+    for wrong in (None, number_format(8, 3)):
+        with pytest.raises(ConfigError, match="mantissas alone"):
+            for_ports(one, replace(of_mantissas.interface, format=wrong))
