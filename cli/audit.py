@@ -15,7 +15,7 @@ from ..nn.training.allocator import keep_freed_memory
 from ..nn.training.auditing import audit_checkpoint
 from .console import err, out, print_json, print_table
 from .product_progress import ProductProgress
-from .training import stored_table, tables_of
+from .training import assigned_tables, stored_table, tables_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,7 @@ def run(
     checkpoint: Path,
     *,
     design: str | None,
+    assignment: Path | None,
     images: int,
     plan: AuditPlan,
     engine: str,
@@ -64,6 +65,7 @@ def run(
         tables_of(config, store) if design is None else (stored_table(design, store), {})
     )
     data = load_data(config.data, data_root)
+    assigned = None if assignment is None else assigned_tables(assignment, store)
     with LiveStore(store, rtl, changed=changed) as live, ProductProgress("audit") as progress:
         result = audit_checkpoint(
             *(file, data, table, live),
@@ -72,6 +74,7 @@ def run(
             engine=engine,
             threads=threads,
             tables=tables,
+            assigned=assigned,
             progress=progress.layer,
         )
         content = _as_data(file, result, live, images)

@@ -523,6 +523,10 @@ def audit(
     design: Annotated[
         str | None, typer.Option("--design", help="The design that it was trained with.")
     ] = None,
+    assignment: Annotated[
+        Path | None,
+        typer.Option("--assignment", help="File of rtlgrad assign: other designs, by layer."),
+    ] = None,
     engine: Annotated[str, typer.Option(help="The engine that is audited.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     changed_rtl: ChangedRtl = False,
@@ -542,6 +546,7 @@ def audit(
         run(
             checkpoint,
             design=design,
+            assignment=assignment,
             images=images,
             plan=AuditPlan(pairs, outputs, every, seed),
             engine=engine,

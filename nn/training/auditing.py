@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import AuditError, ConfigError
 from ..audit import AuditPlan, audit_model
+from ..layer_tables import set_tables
 from .checkpoint import CHECKPOINT_NAME
 from .determinism import reproducible
 from .identity import check_data
@@ -38,6 +39,7 @@ def audit_checkpoint(
     engine: str = "auto",
     threads: int | None = None,
     tables: Mapping[str, MultiplierTable] | None = None,
+    assigned: Mapping[str, MultiplierTable] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> AuditResult:
     """Replay test images through a trained model and compare its products with the RTL's.
@@ -51,7 +53,8 @@ def audit_checkpoint(
         plan: how much is compared; all if None.
         engine: name of the engine that is audited.
         threads: CPU threads, or None to leave torch's setting.
-        tables: by name, those whose errors are drawn as noise, if the run has any.
+        tables: by name, those of its assignment, or whose errors are drawn, if the run has any.
+        assigned: layer -> table to audit it with in place of the one that it was trained with.
         progress: called after each call of a layer with its name and its products.
 
     Raises:
@@ -65,6 +68,7 @@ def audit_checkpoint(
     with reproducible(seed=0, threads=threads):
         loaded = load_model(file, table, engine=engine, tables=tables)
         check_data(loaded.checkpoint, file, data)
+        set_tables(loaded.model, assigned or {})
         config = loaded.checkpoint.config
         config = replace(config, limit_test=min(images, config.limit_test or images))
         test = prepare_data(config, data).test
