@@ -124,7 +124,7 @@ def measure(
 
     times = {
         "table": milliseconds(lambda: sums.conv2d(codes, weights, table, geometry, outside)),
-        "mantissas": milliseconds(lambda: sums.mantissa_conv2d(x, w, mantissas, geometry)),
+        "mantissas": milliseconds(lambda: sums.mantissa.conv2d(x, w, mantissas, geometry)),
         "fp32": exact(dtype=torch.float32, tf32=False),
         "tf32": exact(dtype=torch.float32, tf32=True),
         "fp16": exact(dtype=torch.float16, tf32=False),

@@ -195,7 +195,7 @@ def _layer(
     acc = sums.conv2d(x, w, lookup, geometry, x_zero)
     if kind.mode == "wrap":
         acc = (acc << 32 - kind.bits) >> 32 - kind.bits
-    return sums.finish(
+    return sums.scaling.finish(
         acc,
         x,
         w,
@@ -215,7 +215,7 @@ def fake_quantize_cuda(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `fake_quantize`, in one pass over x."""
     sums = _sums("auto", x)
-    x_hat, codes, inside, damage = sums.quantize(x, scale, zero, low, high, bits)
+    x_hat, codes, inside, damage = sums.scaling.quantize(x, scale, zero, low, high, bits)
     if int(damage):
         refuse_bad_scale(scale)
         refuse_nan(x)
@@ -234,7 +234,7 @@ def quantize_codes_cuda(
 
 def mantissa_matmul_cuda(a: Tensor, b: Tensor, table: Tensor, engine: str = "auto") -> Tensor:
     """See `mantissa_matmul`."""
-    return _sums(engine, a).mantissa_matmul(a, b, mantissa_lookup_of(table.cpu()))
+    return _sums(engine, a).mantissa.matmul(a, b, mantissa_lookup_of(table.cpu()))
 
 
 def mantissa_linear_cuda(
@@ -262,7 +262,7 @@ def mantissa_conv2d_cuda(
     if approximate[0]:
         geometry = _geometry(stride, padding, dilation, groups)
         lookup = mantissa_lookup_of(table.cpu())
-        return _sums(engine, x).mantissa_conv2d(x, w, lookup, geometry)
+        return _sums(engine, x).mantissa.conv2d(x, w, lookup, geometry)
     top, bottom, left, right = padding
     padded = functional.pad(x, (left, right, top, bottom))
     with torch.autocast(x.device.type, enabled=False):
@@ -283,7 +283,7 @@ def mantissa_conv2d_input_grad_cuda(
     """See `mantissa_conv2d_input_grad`."""
     geometry = _geometry(stride, padding, dilation, groups)
     lookup, size = mantissa_lookup_of(table.cpu()), (image[0], image[1])
-    return _sums(engine, grad).mantissa_conv2d_input_grad(grad, w, lookup, geometry, size)
+    return _sums(engine, grad).mantissa.conv2d_input_grad(grad, w, lookup, geometry, size)
 
 
 def mantissa_conv2d_weight_grad_cuda(
@@ -300,7 +300,7 @@ def mantissa_conv2d_weight_grad_cuda(
     """See `mantissa_conv2d_weight_grad`."""
     geometry = _geometry(stride, padding, dilation, groups)
     lookup, size = mantissa_lookup_of(table.cpu()), (kernel[0], kernel[1])
-    return _sums(engine, x).mantissa_conv2d_weight_grad(x, grad, lookup, geometry, size)
+    return _sums(engine, x).mantissa.conv2d_weight_grad(x, grad, lookup, geometry, size)
 
 
 def _geometry(

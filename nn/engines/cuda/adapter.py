@@ -131,7 +131,7 @@ class CudaMantissaEngine:
         check_numbers_matmul(a, b)
         sums = self._engine.tensors()
         left, right = _tensors(sums, a, b)
-        return _array(sums.mantissa_matmul(left, right, MantissaLookup.of(table)))
+        return _array(sums.mantissa.matmul(left, right, MantissaLookup.of(table)))
 
     def conv2d(
         self,
@@ -148,7 +148,7 @@ class CudaMantissaEngine:
         sums = self._engine.tensors()
         image, kernel = _tensors(sums, x, w)
         lookup = MantissaLookup.of(table)
-        return _array(sums.mantissa_conv2d(image, kernel, lookup, geometry))
+        return _array(sums.mantissa.conv2d(image, kernel, lookup, geometry))
 
     def conv2d_input_grad(
         self,
@@ -166,7 +166,7 @@ class CudaMantissaEngine:
         sums = self._engine.tensors()
         left, right = _tensors(sums, grad, w)
         lookup = MantissaLookup.of(table)
-        return _array(sums.mantissa_conv2d_input_grad(left, right, lookup, geometry, image))
+        return _array(sums.mantissa.conv2d_input_grad(left, right, lookup, geometry, image))
 
     def conv2d_weight_grad(
         self,
@@ -184,7 +184,7 @@ class CudaMantissaEngine:
         sums = self._engine.tensors()
         left, right = _tensors(sums, x, grad)
         lookup = MantissaLookup.of(table)
-        return _array(sums.mantissa_conv2d_weight_grad(left, right, lookup, geometry, kernel))
+        return _array(sums.mantissa.conv2d_weight_grad(left, right, lookup, geometry, kernel))
 
 
 def load_engine() -> CudaEngine:

@@ -14,7 +14,10 @@ class Gpu:
         capability: compute capability, (major, minor).
         multiprocessors: how many it has.
         shared_bytes: the most shared memory that one block can have.
-        clock_ghz: boost clock; 0 where it is not known. Predictions need it, plans do not.
+        clock_ghz: the clock to count with; 0 where it is not known. Predictions need it, plans do not.
+        byte_products: products of bytes that a multiprocessor's tensor cores make per cycle by
+            mma.sync; 0 where it is not known. As the clock.
+        shared_bandwidth: bytes that a multiprocessor reads from shared memory per cycle.
     """
 
     name: str
@@ -22,6 +25,8 @@ class Gpu:
     multiprocessors: int
     shared_bytes: int
     clock_ghz: float = 0.0
+    byte_products: int = 0
+    shared_bandwidth: int = 128
 
     @property
     def architecture(self) -> str:
@@ -33,17 +38,38 @@ def _kib(size: int) -> int:
     return size << 10
 
 
-# CUDA C++ Programming Guide, "Technical Specifications per Compute Capability": shared memory per
-# block; multiprocessors and boost clocks from NVIDIA's white papers and data sheets.
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Gpu("T4", (7, 5), 40, _kib(64), 1.59),
-        Gpu("A100", (8, 0), 108, _kib(163), 1.41),
-        Gpu("RTX 3090", (8, 6), 82, _kib(99), 1.70),
-        Gpu("RTX 6000 Ada", (8, 9), 142, _kib(99), 2.51),
-        Gpu("H100", (9, 0), 132, _kib(227), 1.70),
-        Gpu("B200", (10, 0), 148, _kib(227), 1.85),
+        Gpu("T4", (7, 5), 40, _kib(64), 1.59, 1024, shared_bandwidth=64),
+        Gpu("A100", (8, 0), 108, _kib(163), 1.41, 2048),
+        Gpu("RTX 3090", (8, 6), 82, _kib(99), 1.70, 1024),
+        Gpu("RTX 6000 Ada", (8, 9), 142, _kib(99), 2.51, 1024),
+        Gpu("H100", (9, 0), 132, _kib(227), 1.70, 2576),
+        Gpu("B200", (10, 0), 148, _kib(227), 1.85, 2048),
     )
 }
-"""One model of each architecture that the kernels are compiled for in the tests."""
+"""One model of each architecture that the kernels are compiled for in the tests; see `SOURCES`."""
+
+_GUIDE = "CUDA C++ Programming Guide 13, Compute Capabilities"
+
+SOURCES = {
+    "shared memory of a block": f"{_GUIDE}, table Memory Information per Compute Capability",
+    "32 banks of 4 bytes a cycle": f"{_GUIDE}, Shared Memory",
+    "T4: 64 bytes a cycle": "assumption: half of the others, as its 64 KiB of cache and 64 lanes are",
+    "4 warp instructions a cycle": f"{_GUIDE}: 4 warp schedulers of a multiprocessor",
+    "multiprocessors": "NVIDIA's architecture white papers, as public tables of specifications repeat "
+    "them: 40, 108, 82, 142, 132 (H100 SXM5), 148",
+    "clock of T4, A100": "boost clocks of the same tables",
+    "clock of RTX 3090, RTX 6000 Ada": "assumption: the data sheets' boost clocks, 1.695 and 2.505 GHz, "
+    "not looked up again",
+    "clock of H100": "assumption: 1.70 GHz under load; the boost clock is 1.98 GHz, and the data sheet's "
+    "989 TFLOPS of dense fp16 are 1.83 GHz",
+    "clock of B200": "1.86 GHz, which the same tables give for its tensor cores",
+    "mma.sync of bytes, A100": "data sheet: 624 TOPS / (2 x 108 x 1.41 GHz) = 2048 products a cycle",
+    "mma.sync of bytes, T4, RTX 3090, RTX 6000 Ada": "assumption: 1024, half of an A100's multiprocessor",
+    "mma.sync of bytes, H100": "62.9 % of the peak of 4096, the average that W. Luo et al., Benchmarking and "
+    "Dissecting the Nvidia Hopper GPU Architecture (arXiv:2402.13499), are cited for",
+    "mma.sync of bytes, B200": "assumption: an A100's rate; its peak is for tcgen05, which is not used",
+}
+"""Where each figure of `GPUS`, and of the model that counts with them, comes from."""

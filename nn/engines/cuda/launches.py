@@ -37,6 +37,26 @@ FINISH = np.dtype(
 )
 """`struct Finish` of elementwise.cu."""
 
+LOWRANK = np.dtype(
+    [
+        *((name, np.uint64) for name in ("digits", "weights", "base_sums", "factors")),
+        ("row_bytes", np.int64),
+        ("gather", GEMM),
+        *((name, np.int32) for name in ("passes", "digit_bits", "activation_rows", "reserved")),
+    ]
+)
+"""`struct LowRank` of table_lowrank.cu."""
+
+LOWRANK_WEIGHTS = np.dtype(
+    [
+        *((name, np.uint64) for name in ("digits", "base", "weights", "base_sums")),
+        ("row_bytes", np.int64),
+        ("gather", GEMM),
+        *((name, np.int32) for name in ("passes", "digit_bits")),
+    ]
+)
+"""`struct LowRankWeights` of table_lowrank.cu."""
+
 SUM_PARTS = structure(("parts", "out"), ("count", "splits"), ())
 """`struct SumParts` of elementwise.cu."""
 
@@ -117,6 +137,20 @@ def few_kernel(entry_bytes: int) -> Kernel:
     return _table_kernel("table_few", 256, entry_bytes)
 
 
+LOWRANK_ROWS = (16, 32, 64)
+"""Results along m that a block of `table_lowrank` can make."""
+
+
+def lowrank_kernel(rows: int) -> Kernel:
+    """Return `table_lowrank` for so many results along m."""
+    return Kernel("table_lowrank", "table_lowrank.cu", (("RTLGRAD_ROWS", rows),), 128, LOWRANK)
+
+
+LOWRANK_WEIGHTS_KERNEL = Kernel(
+    "lowrank_weights", "table_lowrank.cu", (("RTLGRAD_ROWS", 16),), 256, LOWRANK_WEIGHTS
+)
+
+
 def mantissa_kernel(*, shared: bool) -> Kernel:
     """Return `mantissa_rows` with the narrow table in shared memory, or a wide one in caches."""
     macros = {
@@ -148,6 +182,8 @@ KERNELS: tuple[Kernel, ...] = (
     expanded_kernel(4),
     few_kernel(2),
     few_kernel(4),
+    *(lowrank_kernel(rows) for rows in LOWRANK_ROWS),
+    LOWRANK_WEIGHTS_KERNEL,
     mantissa_kernel(shared=True),
     mantissa_kernel(shared=False),
     QUANTIZE_KERNEL,

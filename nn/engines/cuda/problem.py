@@ -69,6 +69,12 @@ class Problem:
     region: tuple[EllipsisType | slice, ...] = (...,)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether it is a matrix product: no activation lies outside."""
+        inner = ("n1", "n2", "k1", "k2", "height", "width")
+        return all(self.indices[name] == 1 for name in inner)
+
+    @property
     def products(self) -> int:
         """Products of all groups."""
         return self.rows * self.columns * self.depth * self.groups

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from rtlgrad.nn.engines import Conv2dGeometry, MantissaLookup
+from rtlgrad.nn.engines import Conv2dGeometry, LookupTable, MantissaLookup
 from rtlgrad.nn.engines.cuda import CudaEngine, availability
 from rtlgrad.nn.engines.cuda.emulator import EmulatedDevice, Order
 from rtlgrad.nn.engines.cuda.gpus import Gpu
+from rtlgrad.nn.engines.lowrank_types import LowRankFactors
 
 GPU = pytest.param("gpu", marks=pytest.mark.gpu)
 DEVICES = [*(order.name.lower() for order in Order), GPU]
@@ -35,6 +36,22 @@ def random_table(rng, wa, wb, *, wide=False):
     low, high = (-(10**6), 10**6) if wide else (-30000, 35000)
     table = rng.integers(low, high, (1 << wa, 1 << wb)).astype(np.int32)
     table[0, 0] = low
+    return table
+
+
+def lowrank_table(rng, wa, wb, *, wide=False, nothing=None):
+    """A table of low rank with its factors; wide: of several passes of the route, and of 32 bits.
+
+    nothing: an activation code whose products are all 0.
+    """
+    rank, reach = (19, 3000) if wide else (3, 100)
+    u, v = (rng.integers(-reach, reach + 1, (rank, 1 << bits)) for bits in (wa, wb))
+    rows, columns = (rng.integers(-5000, 5000, 1 << bits) for bits in (wa, wb))
+    if nothing is not None:
+        columns[:] = rows[nothing] = u[:, nothing] = 0
+    factors = LowRankFactors(columns=columns, rows=rows, u=u, v=v)
+    table = LookupTable(factors.table().astype(np.int32))
+    table.__dict__["factors"] = factors  # what the search would find, and without it
     return table
 
 

@@ -9,15 +9,24 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from cuda_cases import DEVICES, SMALL, convolutions, engine_on, random_codes, random_table
+from cuda_cases import (
+    DEVICES,
+    SMALL,
+    convolutions,
+    engine_on,
+    lowrank_table,
+    random_codes,
+    random_table,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtlgrad.core.errors import EngineError
 from rtlgrad.nn.engines import Conv2dGeometry, LookupTable, get_engine
 from rtlgrad.nn.engines.cuda import plan
+from rtlgrad.nn.engines.cuda.digit_layout import digit_layout
 from rtlgrad.nn.engines.cuda.gpus import GPUS
-from rtlgrad.nn.engines.cuda.plan import TableRoute
 from rtlgrad.nn.engines.cuda.problem import matmul
+from rtlgrad.nn.engines.cuda.routes import TableRoute
 
 ROUTES = [str(route) for route in TableRoute]
 SPECIFICATION = get_engine("numpy")
@@ -32,6 +41,11 @@ def serves(route, wa, wb, *, wide):
     # Of 2-byte products, shared memory takes those of 8 x 8 bits, not those of 8 x 9.
     fits = not wide and wa <= 8 and wa + wb <= 16
     return {"shared": fits, "expanded": wa <= 8}.get(route, True)
+
+
+def table_for(route, rng, wa, wb, *, wide=False):
+    made = (lowrank_table if route == "lowrank" else random_table)(rng, wa, wb, wide=wide)
+    return LookupTable.of(made)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -49,7 +63,7 @@ def test_conv2d_equals_specification(device, route, case, widths, wide, pad):
     if not serves(route, wa, wb, wide=wide):
         return
     x, w = random_codes(rng, wa, x_shape), random_codes(rng, wb, w_shape)
-    table, geometry = random_table(rng, wa, wb, wide=wide), replace(geometry, pad_code=pad)
+    table, geometry = table_for(route, rng, wa, wb, wide=wide), replace(geometry, pad_code=pad)
     with forced(route):
         got = engine_on(device).conv2d(x, w, table, geometry)
     assert np.array_equal(got, SPECIFICATION.conv2d(x, w, table, geometry))
@@ -65,7 +79,7 @@ def test_matmul_equals_specification_across_tiles(device, route, sizes, wide):
     if not serves(route, 8, 8, wide=wide):
         pytest.skip("the route is for tables of 16-bit products")
     rng = np.random.default_rng(1)
-    (M, K, N), table = sizes, random_table(rng, 8, 8, wide=wide)
+    (M, K, N), table = sizes, table_for(route, rng, 8, 8, wide=wide)
     a, b = random_codes(rng, 8, (M, K)), random_codes(rng, 8, (K, N))
     with forced(route):
         got = engine_on(device).matmul(a, b, table)
@@ -75,7 +89,7 @@ def test_matmul_equals_specification_across_tiles(device, route, sizes, wide):
 @pytest.mark.parametrize("route", ROUTES)
 def test_operands_may_be_strided_in_any_way(route):
     rng = np.random.default_rng(2)
-    table = LookupTable(random_table(rng, 8, 8))
+    table = table_for(route, rng, 8, 8)
     a, b = random_codes(rng, 8, (20, 31)), random_codes(rng, 8, (31, 9))
     want = SPECIFICATION.matmul(a, b, table)
     sums = engine_on("ascending").tensors()
@@ -94,7 +108,12 @@ def test_gradients_by_table_are_sums_over_the_forward_products(device, route, ca
     """Each pair (x, y) that meets in the forward adds T[grad[y], w] to x and T[x, grad[y]] to w."""
     x_shape, w_shape, geometry, seed = case
     rng = np.random.default_rng(seed)
-    table = random_table(rng, 8, 8)
+    if route == "lowrank":  # it looks up every product
+        counted = True
+        lookup = lowrank_table(rng, 8, 8, nothing=5)
+    else:
+        lookup = LookupTable(random_table(rng, 8, 8))
+    table = lookup.products
     if counted:  # as if gradients and images went on, with codes of which the table makes nothing
         table[5] = 0
     outside = torch.tensor(5) if counted else None
@@ -112,8 +131,7 @@ def test_gradients_by_table_are_sums_over_the_forward_products(device, route, ca
                 at, g = (b, first + c, row, column), grad[b, o, y, z]
                 want_x[at] += table[g, w[o, c, i, j]]
                 want_w[o, c, i, j] += table[x[at], g]
-    engine, lookup = engine_on(device), LookupTable(table)
-    sums = engine.tensors()
+    sums = engine_on(device).tensors()
     place = [torch.from_numpy(t).to(sums.device.torch_device) for t in (x, w, grad)]
     with forced(route):
         got_x = sums.conv2d_input_grad(place[2], place[1], lookup, geometry, x_shape[2:], outside)
@@ -133,6 +151,25 @@ def test_tables_of_12_bits_stay_outside_shared_memory():
     for route in ("shared", "expanded"):
         with forced(route), pytest.raises(EngineError, match="cannot serve this table"):
             engine_on("ascending").matmul(a, b, table)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.tuples(*[st.integers(2, 5)] * 2), st.booleans())
+def test_passes_of_digits_are_the_table(seed, widths, wide):
+    table = lowrank_table(np.random.default_rng(seed), *widths, wide=wide)
+    layout = digit_layout(table.factors.bytes)
+    assert np.array_equal(layout.table(), table.products)
+    assert layout.width in (4, 8, 16)
+
+
+def test_a_table_of_low_rank_takes_tensor_cores_unasked():
+    rng = np.random.default_rng(7)
+    a, b = random_codes(rng, 8, (70, 100)), random_codes(rng, 8, (100, 12))
+    exact = LookupTable(np.multiply.outer(np.arange(256), np.arange(-128, 128)).astype(np.int32))
+    engine = engine_on("ascending")
+    assert np.array_equal(engine.matmul(a, b, exact), SPECIFICATION.matmul(a, b, exact))
+    names = [launch.kernel.name for launch in engine.tensors().device.launched]
+    assert names == ["lowrank_weights", "table_lowrank"]
 
 
 def test_gpus_of_little_shared_memory_expand_the_table():

@@ -10,7 +10,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from cuda_cases import random_codes, random_mantissas, random_numbers, random_table
+from cuda_cases import (
+    lowrank_table,
+    random_codes,
+    random_mantissas,
+    random_numbers,
+    random_table,
+)
 from rtlgrad.core.errors import EngineError
 from rtlgrad.nn.engines import LookupTable
 from rtlgrad.nn.engines.cuda.emulator import EmulatedDevice, Order
@@ -34,6 +40,14 @@ BODIES
     }
 }
 """
+MMA = """
+const int w = t / 32 * 32, l = t & 31;
+const u32 a[4] = {(u32)x[t], (u32)x[w + (l + 5) % 32], (u32)x[w + 31 - l], (u32)x[w + (l ^ 8)]};
+const u32 b[2] = {(u32)x[63 - t], (u32)x[(t + 32) & 63]};
+i32 d[4] = {t, 2, -t, 7};
+PRODUCT(d, a, b);
+out[t] = d[0] + 3 * d[1] + 5 * d[2] + 7 * d[3];
+"""
 INTRINSICS = {
     "xor": "i32 v = x[t]; for (int m = 16; m; m /= 2) v += __shfl_xor_sync(~0u, v, m); out[t] = v;",
     "down": "out[t] = __shfl_down_sync(0xffffffffu, x[t], 3);",
@@ -45,6 +59,9 @@ INTRINSICS = {
     "shared": "shared.store(t, x[t]); __syncthreads(); out[t] = shared.load(63 - t);",
     "warp": "shared.store(t, x[t]); __syncwarp(); out[t] = shared.load(t ^ 31);",
     "atomic": "atomicAdd(out, x[t]);",
+    "mma16": "i32 d0 = t, d1 = -t; mma_m8n8k16(d0, d1, x[t], x[63 - t]); out[t] = 3 * d0 + 5 * d1;",
+    "mma32": MMA.replace("PRODUCT", "mma_m16n8k32"),
+    "quarters": MMA.replace("PRODUCT", "mma_by_quarters"),
 }
 FAULTS = {
     "if (t < 40) __syncthreads();": "divergent barrier",
@@ -64,6 +81,8 @@ FAULTS = {
     "shared.store(t, 1); out[t] = shared.load(63 - t);": "no barrier|never written",
     "shared.store(t, 1); __syncwarp(); out[t] = shared.load(63 - t);": "no barrier|never written",
     "shared.store(0, t);": "no barrier",
+    # An exchange of registers makes lanes meet, but orders no accesses to memory.
+    "shared.store(t, 1); __shfl_sync(~0u, t, 0); out[t] = shared.load(t ^ 1);": "no barrier|never",
     "shared.store(t, 1); __syncthreads(); out[t] = shared.load(63 - t); shared.store(t, 2);": (
         "no barrier"
     ),
@@ -120,6 +139,33 @@ def test_intrinsics(run_small, order):
     assert np.array_equal(got["shared"], x[::-1])
     assert np.array_equal(got["warp"], x[t ^ 31])
     assert got["atomic"][0] == x.sum(dtype=np.int32)
+    for name in ("mma16", "mma32", "quarters"):
+        assert np.array_equal(got[name], matrix_products(x, larger=name != "mma16")), name
+
+
+def matrix_products(x, *, larger):
+    """What `INTRINSICS` make of matrix products, by whole matrices.
+
+    Fragments as the figures of the PTX ISA have them: a register holds 4 bytes of a row of a, or of a column of
+    b, at row or column lane // 4, from byte 4 * (lane % 4) on.
+    """
+    t, lane = np.arange(64), np.arange(64) % 32
+    start = t - lane
+    rows = [t, start + (lane + 5) % 32, start + 31 - lane, start + (lane ^ 8)] if larger else [t]
+    columns = [63 - t, (t + 32) & 63] if larger else [63 - t]
+    initial = [t, 2 + 0 * t, -t, 7 + 0 * t] if larger else [t, -t]
+    factors = [1, 3, 5, 7] if larger else [3, 5]
+    out = np.zeros(64, np.int64)
+    for warp in (slice(0, 32), slice(32, 64)):
+        # 8 lanes x 16 bytes; then halves of 16 bytes side by side, and 8 rows below 8.
+        parts = [x[index[warp]].view(np.int8).reshape(8, 16).astype(np.int64) for index in rows]
+        a = np.block([[parts[0], parts[2]], [parts[1], parts[3]]]) if larger else parts[0]
+        b = np.hstack([x[i[warp]].view(np.int8).reshape(8, 16) for i in columns]).astype(np.int64)
+        product = a @ b.T
+        for r, (factor, before) in enumerate(zip(factors, initial, strict=True)):
+            part = product[8 * (r // 2) : 8 * (r // 2) + 8, r % 2 :: 2]
+            out[warp] += factor * (part.ravel() + before[warp])
+    return out.astype(np.int32)
 
 
 @pytest.mark.parametrize(("body", "message"), FAULTS.items())
@@ -159,11 +205,12 @@ def run_kernels_with(name, device):
     sums = TensorSums(device)
     if name in ("tile_loop.cuh", "mantissa_rows.cu"):
         a, b = (random_numbers(rng, s, wild=False) for s in ((300, 70), (70, 9)))
-        sums.mantissa_matmul(torch.from_numpy(a), torch.from_numpy(b), random_mantissas(rng, 7))
+        sums.mantissa.matmul(torch.from_numpy(a), torch.from_numpy(b), random_mantissas(rng, 7))
     a, b = (torch.from_numpy(random_codes(rng, 8, s)) for s in ((300, 70), (70, 9)))
-    for route in ("shared", "expanded", "few"):
-        with mock.patch.dict(os.environ, {VARIABLE: route}):
-            sums.matmul(a, b, LookupTable(random_table(rng, 8, 8)))
+    route = {"table_expanded.cu": "expanded", "table_few.cu": "few", "table_lowrank.cu": "lowrank"}
+    table = lowrank_table(rng, 8, 8, wide=True)
+    with mock.patch.dict(os.environ, {VARIABLE: route.get(name, "shared")}):
+        sums.matmul(a, b, table if name in route else LookupTable(random_table(rng, 8, 8)))
 
 
 def test_there_are_barriers_to_remove():

@@ -65,7 +65,9 @@ struct Fiber {
     Wait wait;
     Site site;
     unsigned lanes;   // of a warp operation: who takes part
+    bool orders;      // whether the warp operation orders accesses to memory
     uint64_t value;   // what it brings to a warp operation or a barrier
+    uint32_t words[6];  // what it brings to a matrix product
 };
 
 // Who touched a byte of shared memory last, and when.
@@ -209,7 +211,9 @@ inline int barrier(Site site, bool value) {
 }
 
 // Waits for the named lanes of the warp; after it, each one's `value` stands until its next wait.
-inline void warp_wait(Site site, unsigned lanes, uint64_t value) {
+// Exchanges of registers do not order accesses to memory; __syncwarp does.
+inline void warp_wait(Site site, unsigned lanes, uint64_t value, bool orders = false) {
+    here().orders = orders;
     wait_at(Wait::warp, site, lanes, value);
 }
 
@@ -240,6 +244,41 @@ inline unsigned ballot(Site site, unsigned lanes, bool value) {
     return result;
 }
 
+// ---- products of matrices of bytes ----------------------------------------------------------------
+
+// The sum of 4 products of bytes, modulo 2^32.
+inline uint32_t four_products(uint32_t a, uint32_t b) {
+    uint32_t sum = 0;
+    for (int i = 0; i < 32; i += 8) {
+        sum += static_cast<uint32_t>(static_cast<int8_t>(a >> i) * static_cast<int8_t>(b >> i));
+    }
+    return sum;
+}
+
+// What mma.sync on .s8 does, d += a * b, by the fragments of the PTX ISA: with lane = 4 * group + q, register
+// r of a (of 4) holds row group + 8 * (r % 2), columns 16 * (r / 2) + 4 * q + (0 .. 3), register r of b (of
+// 2) column group, rows 16 * r + 4 * q + (0 .. 3), and register r of d (of 4) row group + 8 * (r / 2), column
+// 2 * q + r % 2. m8n8k16 is the part with the first register of a and of b and the first two of d.
+template <int kOfA, int kOfB, int kOfD>
+void matrix_product(Site site, int32_t* const (&d)[kOfD], const uint32_t (&a)[kOfA], const uint32_t (&b)[kOfB]) {
+    memcpy(here().words, a, sizeof a);
+    memcpy(here().words + 4, b, sizeof b);
+    warp_wait(site, 0xffffffffu, 0);
+    const int group = lane() / 4, q = lane() % 4;
+    for (int r = 0; r < kOfD; ++r) {
+        const int row = group, column = 2 * q + r % 2;
+        uint32_t sum = static_cast<uint32_t>(*d[r]);
+        for (int half = 0; half < kOfB; ++half) {
+            for (int quarter = 0; quarter < 4; ++quarter) {
+                sum += four_products(lane_of_warp(4 * row + quarter).words[2 * half + r / 2],
+                                     lane_of_warp(4 * column + quarter).words[4 + half]);
+            }
+        }
+        *d[r] = static_cast<int32_t>(sum);
+    }
+    warp_wait(site, 0xffffffffu, 0);  // nobody brings other operands before all have read
+}
+
 // ---- the scheduler ------------------------------------------------------------------------------
 
 inline bool release_warp(int first) {
@@ -259,7 +298,7 @@ inline bool release_warp(int first) {
         for (int j = 0; j < kWarp; ++j) {
             if (fiber.lanes >> j & 1) state.fibers[first + j].wait = Wait::nothing;
         }
-        if (fiber.lanes == 0xffffffffu) ++state.warp_epochs[first / kWarp];
+        if (fiber.orders && fiber.lanes == 0xffffffffu) ++state.warp_epochs[first / kWarp];
         return true;
     }
     return false;
@@ -421,12 +460,16 @@ inline const EmulatedThreadIndex threadIdx;
 #define RTLGRAD_SITE (emulator::Site{__FILE__, __LINE__})
 #define __syncthreads() ((void)emulator::barrier(RTLGRAD_SITE, false))
 #define __syncthreads_or(value) emulator::barrier(RTLGRAD_SITE, (value) != 0)
-#define __syncwarp(...) emulator::warp_wait(RTLGRAD_SITE, 0xffffffffu, 0)
+#define __syncwarp(...) emulator::warp_wait(RTLGRAD_SITE, 0xffffffffu, 0, true)
 #define __shfl_sync(lanes, value, from) emulator::exchange(RTLGRAD_SITE, lanes, value, from)
 #define __shfl_xor_sync(lanes, value, mask) emulator::exchange(RTLGRAD_SITE, lanes, value, emulator::lane() ^ (mask))
 #define __shfl_down_sync(lanes, value, by) \
     emulator::exchange(RTLGRAD_SITE, lanes, value, emulator::lane() + (by) < emulator::kWarp ? emulator::lane() + (by) : emulator::lane())
 #define __ballot_sync(lanes, value) emulator::ballot(RTLGRAD_SITE, lanes, value)
+
+#define mma_m8n8k16(d0, d1, a, b) emulator::matrix_product<1, 1, 2>(RTLGRAD_SITE, {&(d0), &(d1)}, {a}, {b})
+#define mma_m16n8k32(d, a, b) \
+    emulator::matrix_product<4, 2, 4>(RTLGRAD_SITE, {&(d)[0], &(d)[1], &(d)[2], &(d)[3]}, a, b)
 
 template <class T>
 T __ldg(const T* address) {

@@ -45,6 +45,40 @@ class Shared {
     T* data_;
 };
 
+// d += a * b, integers of 8 bits, summed modulo 2^32; a warp together. Fragments are as the PTX ISA lays
+// them out ("Matrix Fragments for mma.m8n8k16" and "... for mma.m16n8k32"), with lane = 4 * i + q: a
+// register of a holds row i, bytes 4 q .. 4 q + 3; one of b the same of column i; d[0] and d[1] are
+// row i, columns 2 q and 2 q + 1.
+__device__ inline void mma_m8n8k16(i32& d0, i32& d1, u32 a, u32 b) {
+    asm volatile("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+                 : "+r"(d0), "+r"(d1)
+                 : "r"(a), "r"(b));
+}
+
+#endif
+
+// Rows 0-7 and 8-15 by bytes 0-15 and 16-31: what GPUs without the larger instruction take.
+__device__ inline void mma_by_quarters(i32 (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+    mma_m8n8k16(d[0], d[1], a[0], b[0]);
+    mma_m8n8k16(d[2], d[3], a[1], b[0]);
+    mma_m8n8k16(d[0], d[1], a[2], b[1]);
+    mma_m8n8k16(d[2], d[3], a[3], b[1]);
+}
+
+#ifndef RTLGRAD_HOST
+// As above; registers of a hold (row i, bytes from 4 q), (i + 8, 4 q), (i, 4 q + 16), (i + 8, 4 q + 16), those
+// of b bytes from 4 q and from 4 q + 16, and d[2], d[3] row i + 8.
+__device__ inline void mma_m16n8k32(i32 (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    mma_by_quarters(d, a, b);
+#endif
+}
 #endif
 
 // Addresses travel as 64-bit integers, so that the layout of a problem is the same everywhere.
