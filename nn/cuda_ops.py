@@ -8,31 +8,26 @@ looks for NaN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 
 from ..core.errors import ConfigError, EngineError
+from ..lutgen.table import code_values
 from .accumulators import parse_accumulator
-from .engines import (
-    INT32_MAX,
-    Conv2dGeometry,
-    LookupTable,
-    check_accumulator,
-    resolve_engine,
-)
+from .engines import INT32_MAX, LookupTable, check_accumulator, resolve_engine
 from .engines.cuda import CudaEngine
+from .exact_convolutions import exact_conv2d
 from .mantissa_ops import (
     mantissa_conv2d,
     mantissa_conv2d_input_grad,
     mantissa_conv2d_weight_grad,
-    mantissa_linear,
     mantissa_matmul,
 )
 from .mantissa_tables import mantissa_lookup_of
+from .op_arguments import Choices, Geometry, Operands, take
 from .ops import approx_conv2d, approx_linear
-from .quantize import OperandFormat, decode
+from .quantize import decode
 from .quantize_ops import fake_quantize, quantize_codes, refuse_bad_scale, refuse_nan
 from .table_ops import table_conv2d, table_matmul
 from .tables import lookup_of
@@ -43,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .engines.cuda.engine import TensorSums
+    from .quantize import OperandFormat
 
 
 def _sums(engine: str, tensor: Tensor) -> TensorSums:
@@ -73,24 +69,22 @@ def table_matmul_cuda(
 
 
 def table_conv2d_cuda(
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    pad_code: Tensor,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    x_codes: Tensor, w_codes: Tensor, table: Tensor, pad_code: Tensor, *arguments: Any
 ) -> Tensor:
     """See `table_conv2d`."""
+    geometry, engine = _geometry_and_engine(arguments)
     lookup = _lookup(table)
     _check_codes(lookup, x_codes, w_codes)
     _check_codes(lookup, pad_code.to(torch.int16), w_codes)
     _check_sums(w_codes, lookup)
-    geometry = _geometry(stride, padding, dilation, groups)
-    sums = _sums(engine, x_codes)
-    return sums.conv2d(x_codes, w_codes, lookup, geometry, pad_code.to(x_codes.device))
+    outside = pad_code.to(x_codes.device)
+    return _sums(engine, x_codes).conv2d(x_codes, w_codes, lookup, geometry.for_engine(), outside)
+
+
+def _geometry_and_engine(arguments: Sequence[Any]) -> tuple[Geometry, str]:
+    """Read the last arguments of an op; torch leaves the engine out where it is "auto"."""
+    count = len(Geometry._fields)
+    return Geometry(*arguments[:count]), (*arguments[count:], "auto")[0]
 
 
 def _check_codes(table: LookupTable, a: Tensor, b: Tensor) -> None:
@@ -111,103 +105,77 @@ def _check_codes(table: LookupTable, a: Tensor, b: Tensor) -> None:
 
 def _check_sums(w_codes: Tensor, table: LookupTable) -> None:
     """Refuse sums that could leave int32; the weights are looked at only where they matter."""
-    K = w_codes[0].numel() if len(w_codes) else 0
-    if K * table.max_abs > INT32_MAX:
+    if _taps(w_codes) * table.max_abs > INT32_MAX:
         check_accumulator(w_codes.cpu().numpy(), table)
+
+
+def _taps(w_codes: Tensor) -> int:
+    return w_codes[0].numel() if len(w_codes) else 0
 
 
 # ---- layers -------------------------------------------------------------------------------------
 
 
-def approx_linear_cuda(
-    x_hat: Tensor,
-    w_hat: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    engine: str = "auto",
-    gradient: str = "ste",
-    accumulator: str = "int32",
-) -> Tensor:
+def approx_linear_cuda(x_hat: Tensor, w_hat: Tensor, *arguments: Any) -> Tensor:
     """See `approx_linear`: a convolution of 1x1 images."""
     del x_hat, w_hat
-    images, kernels = x_codes[:, :, None, None], w_codes[:, :, None, None]
-    geometry = Conv2dGeometry()
-    operands = (images, kernels, table, x_scale, x_zero, w_scale, w_zero, signed)
-    del gradient
-    return _layer(operands, geometry, engine, accumulator).flatten(1)
+    given, choices = take(arguments, Operands, Choices)
+    images, kernels = (codes[:, :, None, None] for codes in (given.x_codes, given.w_codes))
+    return _layer(given._replace(x_codes=images, w_codes=kernels), Geometry(), choices).flatten(1)
 
 
-def approx_conv2d_cuda(
-    x_hat: Tensor,
-    w_hat: Tensor,
-    x_codes: Tensor,
-    w_codes: Tensor,
-    table: Tensor,
-    x_scale: Tensor,
-    x_zero: Tensor,
-    w_scale: Tensor,
-    w_zero: int,
-    signed: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
-    gradient: str = "ste",
-    accumulator: str = "int32",
-) -> Tensor:
+def approx_conv2d_cuda(x_hat: Tensor, w_hat: Tensor, *arguments: Any) -> Tensor:
     """See `approx_conv2d`."""
-    del x_hat, w_hat, gradient
-    operands = (x_codes, w_codes, table, x_scale, x_zero, w_scale, w_zero, signed)
-    geometry = _geometry(stride, padding, dilation, groups)
-    return _layer(operands, geometry, engine, accumulator)
+    del x_hat, w_hat
+    return _layer(*take(arguments, Operands, Geometry, Choices))
 
 
-def _layer(
-    operands: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int, Sequence[bool]],
-    geometry: Conv2dGeometry,
-    engine: str,
-    accumulator: str,
-) -> Tensor:
-    x, w, table, x_scale, x_zero, w_scale, w_zero, signed = operands
-    kind = parse_accumulator(accumulator)
-    if kind.mode == "saturate":
-        raise EngineError(
-            f"the accumulator {accumulator!r} is not computed on {x.device}",
-            expected="int32 or wrap:N",
-            remedy="move the model and its inputs to the CPU",
-        )
-    lookup = _lookup(table)
-    if kind.mode == "exact":
-        _check_sums(w, lookup)
-    a, b = (
-        OperandFormat(side.bit_length() - 1, sign)
-        for side, sign in zip(lookup.products.shape, signed, strict=True)
-    )
-    sums = _sums(engine, x)
+def _layer(given: Operands, geometry: Geometry, choices: Choices) -> Tensor:
+    kind = parse_accumulator(choices.accumulator)
+    x, w, (a, b) = given.x_codes, given.w_codes, given.formats
+    lookup, shape = _lookup(given.table), geometry.for_engine()
+    sums = _sums(choices.engine, x)
     # In two's complement the zero point is 0, so its value is its code in every format.
-    acc = sums.conv2d(x, w, lookup, geometry, x_zero)
-    if kind.mode == "wrap":
+    outside, w_zero = given.x_zero, given.w_zero
+    weights = decode(w, b).flatten(1).sum(dim=1, dtype=torch.int64)
+    if kind.mode == "saturate":
+        acc = sums.saturating_conv2d(x, w, lookup, shape, outside, kind.bits)
+    elif kind.mode == "wrap":
+        acc = sums.conv2d(x, w, lookup, shape, outside)
         acc = (acc << 32 - kind.bits) >> 32 - kind.bits
+    else:
+        _check_sums(w, lookup)
+        folded = _folded(sums, lookup, w, a, w_zero)
+        acc = sums.conv2d(x, w, folded or lookup, shape, outside)
+        if folded is not None:
+            weights, w_zero = weights - _taps(w) * w_zero, 0
     return sums.scaling.finish(
         acc,
         x,
         w,
-        geometry,
-        weight_sums=decode(w, b).flatten(1).sum(dim=1, dtype=torch.int64),
-        x_zero=x_zero,
-        x_scale=x_scale,
-        w_scale=w_scale,
+        shape,
+        weight_sums=weights,
+        x_zero=given.x_zero,
+        x_scale=given.x_scale,
+        w_scale=given.w_scale,
         w_zero=w_zero,
         x_bits=a.bits,
         x_signed=a.signed,
     )
+
+
+def _folded(
+    sums: TensorSums, table: LookupTable, w: Tensor, a: OperandFormat, w_zero: int
+) -> LookupTable | None:
+    """Return the table less ``w_zero * x``, whose sums need no sums of activations beside them.
+
+    None if there is no such term, or int32 or the route would not hold the sums of that table.
+    """
+    if not w_zero:
+        return None
+    folded = sums.less_activations(table, w_zero, code_values(a.bits, a.signed))
+    fits = folded is not None and _taps(w) * folded.max_abs <= INT32_MAX
+    return folded if fits else None
 
 
 def fake_quantize_cuda(
@@ -237,82 +205,35 @@ def mantissa_matmul_cuda(a: Tensor, b: Tensor, table: Tensor, engine: str = "aut
     return _sums(engine, a).mantissa.matmul(a, b, mantissa_lookup_of(table.cpu()))
 
 
-def mantissa_linear_cuda(
-    x: Tensor, w: Tensor, table: Tensor, approximate: Sequence[bool], engine: str = "auto"
-) -> Tensor:
-    """See `mantissa_linear`."""
-    if approximate[0]:
-        return mantissa_matmul_cuda(x, w.t(), table, engine)
-    with torch.autocast(x.device.type, enabled=False):
-        return functional.linear(x, w)
-
-
 def mantissa_conv2d_cuda(
-    x: Tensor,
-    w: Tensor,
-    table: Tensor,
-    approximate: Sequence[bool],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    x: Tensor, w: Tensor, table: Tensor, approximate: Sequence[bool], *arguments: Any
 ) -> Tensor:
     """See `mantissa_conv2d`."""
-    if approximate[0]:
-        geometry = _geometry(stride, padding, dilation, groups)
-        lookup = mantissa_lookup_of(table.cpu())
-        return _sums(engine, x).mantissa.conv2d(x, w, lookup, geometry)
-    top, bottom, left, right = padding
-    padded = functional.pad(x, (left, right, top, bottom))
-    with torch.autocast(x.device.type, enabled=False):
-        return functional.conv2d(padded, w, None, stride, 0, dilation, groups)
+    geometry, engine = _geometry_and_engine(arguments)
+    if not approximate[0]:
+        return exact_conv2d(x, w, geometry)
+    lookup = mantissa_lookup_of(table.cpu())
+    return _sums(engine, x).mantissa.conv2d(x, w, lookup, geometry.for_engine())
 
 
 def mantissa_conv2d_input_grad_cuda(
-    grad: Tensor,
-    w: Tensor,
-    table: Tensor,
-    image: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    grad: Tensor, w: Tensor, table: Tensor, image: Sequence[int], *arguments: Any
 ) -> Tensor:
     """See `mantissa_conv2d_input_grad`."""
-    geometry = _geometry(stride, padding, dilation, groups)
+    geometry, engine = _geometry_and_engine(arguments)
     lookup, size = mantissa_lookup_of(table.cpu()), (image[0], image[1])
-    return _sums(engine, grad).mantissa.conv2d_input_grad(grad, w, lookup, geometry, size)
+    sums = _sums(engine, grad).mantissa
+    return sums.conv2d_input_grad(grad, w, lookup, geometry.for_engine(), size)
 
 
 def mantissa_conv2d_weight_grad_cuda(
-    x: Tensor,
-    grad: Tensor,
-    table: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    engine: str = "auto",
+    x: Tensor, grad: Tensor, table: Tensor, kernel: Sequence[int], *arguments: Any
 ) -> Tensor:
     """See `mantissa_conv2d_weight_grad`."""
-    geometry = _geometry(stride, padding, dilation, groups)
+    geometry, engine = _geometry_and_engine(arguments)
     lookup, size = mantissa_lookup_of(table.cpu()), (kernel[0], kernel[1])
-    return _sums(engine, x).mantissa.conv2d_weight_grad(x, grad, lookup, geometry, size)
-
-
-def _geometry(
-    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
-) -> Conv2dGeometry:
-    top, bottom, left, right = padding
-    return Conv2dGeometry(
-        stride=(stride[0], stride[1]),
-        padding=(top, bottom, left, right),
-        dilation=(dilation[0], dilation[1]),
-        groups=groups,
-    )
+    sums = _sums(engine, x).mantissa
+    return sums.conv2d_weight_grad(x, grad, lookup, geometry.for_engine(), size)
 
 
 CUDA_KERNELS = {
@@ -323,12 +244,11 @@ CUDA_KERNELS = {
     fake_quantize: fake_quantize_cuda,
     quantize_codes: quantize_codes_cuda,
     mantissa_matmul: mantissa_matmul_cuda,
-    mantissa_linear: mantissa_linear_cuda,
     mantissa_conv2d: mantissa_conv2d_cuda,
     mantissa_conv2d_input_grad: mantissa_conv2d_input_grad_cuda,
     mantissa_conv2d_weight_grad: mantissa_conv2d_weight_grad_cuda,
 }
-"""What CUDA tensors take for each op."""
+"""What CUDA tensors take for each op; those not named are written in terms of these."""
 
 
 def register(device: str) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ...core.errors import EngineError
 from ..engines import resolve_engine
 from ..op_arguments import ENGINE, GEOMETRY, OPERANDS, Geometry, Operands, take
 from .choice import parse_gradient
@@ -19,6 +18,7 @@ from .separable import separable_backward
 from .tables import GradientTables, lut_gradients, slopes
 
 if TYPE_CHECKING:
+    from ..engines import Engine
     from .choice import Gradient
 
 _CHUNK_ENTRIES = 1 << 24
@@ -56,26 +56,19 @@ def approx_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
         EngineError: the engine cannot run here.
     """
     given, geometry, (gradient, engine) = take(arguments, Operands, Geometry, _Estimate)
-    if grad.device.type != "cpu":
-        raise EngineError(
-            f"the gradient {gradient!r} is not computed on {grad.device}",
-            expected="tensors on the CPU, or the gradient 'ste'",
-            remedy="move the model and its inputs to the CPU, or choose 'ste'",
-        )
     chosen = parse_gradient(gradient)
     image, kernel = given.x_codes.shape[2:], given.w_codes.shape[2:]
     windows = Windows((image[0], image[1]), (kernel[0], kernel[1]), *geometry)
     product = Product.of(given)
-    resolved = resolve_engine(engine, device=grad.device.type)
     if chosen.kind == "table":
-        return quantized_backward(grad, product, windows, resolved)
+        return quantized_backward(grad, product, windows, engine)
     tables = _tables(given.table, (given.signed[0], given.signed[1]), chosen)
+    resolved = resolve_engine(engine, device=grad.device.type)
     if chosen.kind == "slope":
         return _slope_backward(grad, product, windows, tables)
-    native = resolved.name != "numpy"
-    if native and tables.terms is not None:
+    if resolved.name != "numpy" and tables.terms is not None:
         return separable_backward(grad, product, windows, *tables.terms)
-    grad_x, grad_w = _lut_backward(grad, product, windows, tables, native=native)
+    grad_x, grad_w = _lut_backward(grad, product, windows, tables, resolved)
     return grad_x.contiguous(), grad_w.contiguous()
 
 
@@ -94,8 +87,8 @@ def _slope_backward(
     grad: Tensor, product: Product, windows: Windows, tables: GradientTables
 ) -> tuple[Tensor, Tensor]:
     """Run an exact layer's backward pass on operands mapped through their slopes."""
-    by_a, by_b = torch.from_numpy(tables.by_a), torch.from_numpy(tables.by_b)
-    p = product
+    p, place = product, grad.device
+    by_a, by_b = (torch.from_numpy(by).to(place) for by in (tables.by_a, tables.by_b))
     per_output = p.w_scale.view(-1, 1, 1, 1)
     w_mapped = (by_a[p.w_codes.long()] - p.w_zero) * per_output
     x_slopes = (by_b - p.x_zero) * p.x_scale
@@ -113,22 +106,22 @@ def _slope_backward(
 
 
 def _lut_backward(
-    grad: Tensor, product: Product, windows: Windows, tables: GradientTables, *, native: bool
+    grad: Tensor, product: Product, windows: Windows, tables: GradientTables, engine: Engine
 ) -> tuple[Tensor, Tensor]:
-    p = product
+    p, place = product, grad.device
     # By (weight, activation), the zero points taken off: what the kernels look up.
-    by_a = (torch.from_numpy(tables.by_a) - p.w_zero).t().contiguous()
-    by_b = (torch.from_numpy(tables.by_b) - p.x_zero).t().contiguous()
+    by_a = (torch.from_numpy(tables.by_a) - p.w_zero).t().contiguous().to(place)
+    by_b = (torch.from_numpy(tables.by_b) - p.x_zero).t().contiguous().to(place)
     outputs = p.w_codes.shape[0] // windows.groups
     w = p.w_codes.to(torch.int32).view(windows.groups, outputs, -1).transpose(1, 2)
     scales = p.w_scale.view(windows.groups, outputs)
-    grad_w = torch.zeros(windows.groups, *w.shape[1:], dtype=torch.float64)
+    grad_w = grad.new_zeros((windows.groups, *w.shape[1:]), dtype=torch.float64)
     parts = []
     for images in image_chunks(p.x_codes, windows, outputs):
         codes = windows.columns(p.x_codes[images].to(torch.int32), p.x_zero)
         flat = windows.outputs(grad[images])
         made = [
-            lut_backward(codes[i], w[i], flat[i], scales[i], by_a, by_b, native=native)
+            lut_backward(codes[i], w[i], flat[i], scales[i], by_a, by_b, engine=engine)
             for i in range(windows.groups)
         ]
         parts.append(windows.image_of(torch.stack([dx for dx, _ in made]), flat_images(images, p)))
@@ -166,7 +159,7 @@ def _tables(table: Tensor, signed: tuple[bool, bool], gradient: Gradient) -> Gra
         _known[table] = entry
     made: dict[Any, GradientTables] = entry[1]
     if key not in made:
-        products = table.numpy()
+        products = table.cpu().numpy()
         made[key] = (
             slopes(products, signed)
             if gradient.kind == "slope"

@@ -1,17 +1,23 @@
-"""Sums weighted by gradient tables, natively or in torch."""
+"""Sums weighted by gradient tables: natively, on a GPU, or in torch."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..engines.cuda import CudaEngine
 from . import native as compiled
+
+if TYPE_CHECKING:
+    from ..engines import Engine
 
 _BLOCK_ENTRIES = 1 << 22
 
 
 def lut_backward(
-    x: Tensor, w: Tensor, g: Tensor, scale: Tensor, by_a: Tensor, by_b: Tensor, *, native: bool
+    x: Tensor, w: Tensor, g: Tensor, scale: Tensor, by_a: Tensor, by_b: Tensor, *, engine: Engine
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of one matrix product through a table.
 
@@ -22,7 +28,7 @@ def lut_backward(
         scale: float32 [O].
         by_a: float32 [2^wb, 2^wa].
         by_b: float32 [2^wb, 2^wa].
-        native: by compiled code, else by torch.
+        engine: "numpy" computes in torch, the others in compiled code, those of a GPU there.
 
     Returns:
         ``dx[k, m] = sum_o g[o, m] * scale[o] * by_a[w[k, o], x[k, m]]``, float32 [K, M], and
@@ -31,7 +37,10 @@ def lut_backward(
     Raises:
         MissingToolError, ToolFailedError, EngineError: the compiled code cannot be made or run.
     """
-    if native:
+    if isinstance(engine, CudaEngine):
+        sums = engine.tensors(max(0, x.get_device())).gradients
+        return sums.lut_backward(x, w, g, scale, by_a, by_b)
+    if engine.name != "numpy":
         arrays = (tensor.numpy() for tensor in (x, w, g, scale, by_a, by_b))
         dx, dw = compiled.lut_backward(*arrays, threads=torch.get_num_threads())
         return torch.from_numpy(dx), torch.from_numpy(dw)

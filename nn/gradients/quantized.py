@@ -22,12 +22,12 @@ import torch
 
 from ..engines import INT32_MAX
 from ..quantize import decode
+from ..table_ops import table_matmul
 from ..tables import lookup_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..engines import Engine
     from ..op_arguments import Operands
     from ..quantize import OperandFormat
     from .columns import Windows
@@ -68,7 +68,7 @@ class Product:
 
 
 def quantized_backward(
-    grad: Tensor, product: Product, windows: Windows, engine: Engine
+    grad: Tensor, product: Product, windows: Windows, engine: str
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of x_hat and w_hat, every product taken from the table.
 
@@ -76,7 +76,7 @@ def quantized_backward(
         grad: float32 [B, O, H', W'].
         product: the forward's operands.
         windows: the forward's geometry.
-        engine: what sums the table's entries.
+        engine: an engine's name, or "auto".
 
     Returns:
         float32 [B, C, H, W] and [O, C/groups, kh, kw].
@@ -117,7 +117,7 @@ def quantize_gradient(grad: Tensor, operand: OperandFormat) -> tuple[Tensor, Ten
     scaled = (peak / reach).clamp(min=torch.finfo(torch.float32).tiny)
     step = torch.where(peak == 0, torch.ones_like(peak), scaled)
     # A gradient that is not finite makes the step so, and with it all that is scaled by it.
-    rounded = (grad / step + torch.rand(grad.shape)).floor_().nan_to_num_(0.0)
+    rounded = (grad / step + torch.rand(grad.shape, device=grad.device)).floor_().nan_to_num_(0.0)
     values = rounded.clamp_(-reach, reach).to(torch.int32)
     codes = (values + operand.weight_zero) & ((1 << operand.bits) - 1)
     return codes.to(operand.code_dtype), step
@@ -129,7 +129,7 @@ def table_product(
     table: Tensor,
     a: tuple[OperandFormat, int],
     b: tuple[OperandFormat, int],
-    engine: Engine,
+    engine: str,
 ) -> Tensor:
     """Return ``sum_k (T[a, b] - a*zb - b*za + za*zb)``, int64 [M, N], of any length.
 
@@ -139,17 +139,17 @@ def table_product(
         table: int32 [2^wa, 2^wb].
         a: format and zero point of a.
         b: format and zero point of b.
-        engine: what sums the table's entries.
+        engine: an engine's name, or "auto".
     """
-    lookup = lookup_of(table)
+    lookup = lookup_of(table.cpu())
     length = a_codes.shape[1]
     part = max(1, INT32_MAX // max(1, lookup.max_abs))
-    total = torch.zeros(a_codes.shape[0], b_codes.shape[1], dtype=torch.int64)
-    threads = torch.get_num_threads()
+    shape = (a_codes.shape[0], b_codes.shape[1])
+    total = torch.zeros(shape, dtype=torch.int64, device=a_codes.device)
     for start in range(0, length, part):
-        left = a_codes[:, start : start + part].contiguous().numpy()
-        right = b_codes[start : start + part].contiguous().numpy()
-        total += torch.from_numpy(engine.matmul(left, right, lookup, threads=threads))
+        left = a_codes[:, start : start + part].contiguous()
+        right = b_codes[start : start + part].contiguous()
+        total += table_matmul(left, right, table, engine)
     (a_format, a_zero), (b_format, b_zero) = a, b
     a_sums = decode(a_codes, a_format).sum(dim=1, keepdim=True, dtype=torch.int64)
     b_sums = decode(b_codes, b_format).sum(dim=0, keepdim=True, dtype=torch.int64)

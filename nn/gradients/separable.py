@@ -50,6 +50,10 @@ class Terms:
         constants = torch.full((len(self.of_b), 1), -float(constant))
         return Terms(torch.cat([self.of_a, ones], 1), torch.cat([self.of_b, constants], 1))
 
+    def to(self, device: torch.device) -> Terms:
+        """Return the terms on a device."""
+        return Terms(self.of_a.to(device), self.of_b.to(device))
+
 
 def separate(table: NDArray[np.float32], most: int = MOST_TERMS) -> Terms | None:
     """Return the terms of a table, or None if it takes more than ``most``.
@@ -90,7 +94,7 @@ def separable_backward(
         float32 gradients of x_hat [B, C, H, W] and w_hat [O, C/groups, kh, kw].
     """
     p = product
-    by_a, by_b = by_a.less(p.w_zero), by_b.less(p.x_zero)
+    by_a, by_b = by_a.less(p.w_zero).to(grad.device), by_b.less(p.x_zero).to(grad.device)
     weights = _mapped(p.w_codes, by_a.of_b) * p.w_scale.view(-1, 1, 1, 1)
     top, bottom, left, right = windows.padding
     # A padded tap is a product like any other.
@@ -98,7 +102,7 @@ def separable_backward(
     height, width = windows.image
     terms = max(by_a.of_a.shape[1], by_b.of_a.shape[1])
     step = max(1, _PART_ENTRIES // max(1, terms * codes[:1].numel()))
-    grad_w = torch.zeros(p.w_codes.shape)
+    grad_w = grad.new_zeros(p.w_codes.shape)
     chosen = _mapped(p.w_codes, by_b.of_b)
     parts = []
     for start in range(0, len(codes), step):

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from ..lowrank_types import NoFactors
+from ..types import LookupTable
 from .digit_layout import digit_layout
+from .layouts import entry_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from ..types import LookupTable
     from .digit_layout import DigitLayout
 
 
@@ -56,6 +57,27 @@ class DeviceTables:
 
         digits: DigitLayout | None = self._once(table, "digits", make)
         return digits
+
+    def less_activations(
+        self, table: LookupTable, factor: int, values: np.ndarray[Any, Any]
+    ) -> LookupTable | None:
+        """Return ``T[a, b] - factor * values[a]``, or None if its entries take more bytes than T's.
+
+        Args:
+            table: T.
+            factor: of the values.
+            values: of activation codes, [2^wa], as integers or in two's complement.
+        """
+
+        def make() -> LookupTable | None:
+            products = table.products - factor * values.astype(np.int64)[:, None]
+            if max(-int(products.min()), int(products.max())) > np.iinfo(np.int32).max:
+                return None
+            less = LookupTable(products.astype(np.int32))
+            return less if entry_format(less).bytes <= entry_format(table).bytes else None
+
+        less: LookupTable | None = self._once(table, (factor, *values[-1:].tolist()), make)
+        return less
 
     def digits(self, layout: DigitLayout) -> DigitTensors:
         """Return a layout's arrays on the device."""

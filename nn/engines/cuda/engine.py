@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .device_tables import DeviceTables
+from .gradient_sums import GradientSums
 from .integer_sums import IntegerSums
 from .mantissa_sums import MantissaSums
 from .scaling import Scaling
@@ -21,6 +22,7 @@ class TensorSums(IntegerSums):
 
     Attributes:
         mantissa: the same for float32 numbers, whose products go through a mantissa table.
+        gradients: the backward pass by gradient tables.
         scaling: what surrounds the sums of a layer.
     """
 
@@ -28,4 +30,5 @@ class TensorSums(IntegerSums):
         tables = DeviceTables(device.torch_device)
         super().__init__(device, tables)
         self.mantissa = MantissaSums(device, tables)
+        self.gradients = GradientSums(device)
         self.scaling = Scaling(device)

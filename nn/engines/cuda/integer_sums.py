@@ -8,10 +8,12 @@ import torch
 
 from . import layouts, operands
 from .lowrank import run_lowrank
-from .plan import plan_table
+from .plan import plan_saturating, plan_table
 from .routes import TableRoute
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ..types import Conv2dGeometry, LookupTable
@@ -72,6 +74,47 @@ class IntegerSums:
         out = x.new_empty(shape, dtype=torch.int32)
         self._add_entries(what, x, w, table, out, outside=outside)
         return out
+
+    def saturating_conv2d(
+        self,
+        x: Tensor,
+        w: Tensor,
+        table: LookupTable,
+        geometry: Conv2dGeometry,
+        outside: Tensor,
+        bits: int,
+    ) -> Tensor:
+        """Return a convolution's sums in an accumulator that is clamped after every addition.
+
+        Products are added in the order of a weight's entries, as `rtlgrad.nn.accumulators` says.
+
+        Args:
+            x: as `conv2d`, as is all else.
+            w: weight codes.
+            table: the product table.
+            geometry: of the convolution.
+            outside: the code of taps outside the image.
+            bits: of the accumulator, 2 to 32.
+
+        Raises:
+            ConfigError: as `matmul`.
+        """
+        x, w = x.contiguous(), w.contiguous()
+        what, shape = operands.conv2d_problem(x, w, geometry)
+        out = x.new_zeros(shape, dtype=torch.int32)
+        if what.rows and what.columns and what.groups:
+            kinds = operands.kinds(x, w, operands.CODE_KINDS, "codes")
+            launch = plan_saturating(what, table, self.device.gpu, kinds=kinds, bits=bits)
+            read = {"x": x, "w": w, "outside": outside.to(torch.int32)}
+            read["table"] = self._tables.layout(table, layouts.row_layout)
+            self.device.run(launch, read, {"out": out})
+        return out
+
+    def less_activations(
+        self, table: LookupTable, factor: int, values: NDArray[np.int64]
+    ) -> LookupTable | None:
+        """See `DeviceTables.less_activations`."""
+        return self._tables.less_activations(table, factor, values)
 
     def conv2d_input_grad(
         self,

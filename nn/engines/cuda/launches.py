@@ -37,6 +37,13 @@ FINISH = np.dtype(
 )
 """`struct Finish` of elementwise.cu."""
 
+LUT_GRADIENT = structure(
+    ("x", "w", "g", "scale", "table", "result"),
+    ("inner", "outputs", "positions", "activation_codes"),
+    (),
+)
+"""`struct LutGradient` of lut_gradient.cu."""
+
 LOWRANK = np.dtype(
     [
         *((name, np.uint64) for name in ("digits", "weights", "base_sums", "factors")),
@@ -132,9 +139,9 @@ def expanded_kernel(entry_bytes: int) -> Kernel:
     return _table_kernel("table_expanded", 512, entry_bytes)
 
 
-def few_kernel(entry_bytes: int) -> Kernel:
-    """Return `table_few`."""
-    return _table_kernel("table_few", 256, entry_bytes)
+def few_kernel(entry_bytes: int, *, saturating: bool = False) -> Kernel:
+    """Return `table_few`, adding modulo 2^32 or with clamping after every addition."""
+    return _table_kernel("table_few", 256, entry_bytes, RTLGRAD_SATURATE=int(saturating))
 
 
 LOWRANK_ROWS = (16, 32, 64)
@@ -174,6 +181,10 @@ QUANTIZE_KERNEL = _elementwise("quantize", QUANTIZE)
 FINISH_KERNEL = _elementwise("finish", FINISH)
 SUM_PARTS_KERNEL = _elementwise("sum_parts", SUM_PARTS)
 
+LUT_GRADIENT_X_KERNEL, LUT_GRADIENT_W_KERNEL = (
+    Kernel(f"lut_gradient_{operand}", "lut_gradient.cu", (), 256, LUT_GRADIENT) for operand in "xw"
+)
+
 KERNELS: tuple[Kernel, ...] = (
     rows_kernel(2, shared=True),
     rows_kernel(2, shared=False),
@@ -182,6 +193,8 @@ KERNELS: tuple[Kernel, ...] = (
     expanded_kernel(4),
     few_kernel(2),
     few_kernel(4),
+    few_kernel(2, saturating=True),
+    few_kernel(4, saturating=True),
     *(lowrank_kernel(rows) for rows in LOWRANK_ROWS),
     LOWRANK_WEIGHTS_KERNEL,
     mantissa_kernel(shared=True),
@@ -189,6 +202,8 @@ KERNELS: tuple[Kernel, ...] = (
     QUANTIZE_KERNEL,
     FINISH_KERNEL,
     SUM_PARTS_KERNEL,
+    LUT_GRADIENT_X_KERNEL,
+    LUT_GRADIENT_W_KERNEL,
 )
 """Every kernel that is ever launched."""
 

@@ -83,14 +83,8 @@ def table_estimates(
     digits: DigitLayout | None = None,
 ) -> dict[TableRoute, Estimate]:
     """Return every route that can serve the table on this GPU."""
-    form = entry_format(table)
+    form, members = entry_format(table), _table_members(table, kinds)
     activation_codes, weight_codes = table.products.shape
-    members = {
-        "x_kind": kinds[0],
-        "w_kind": kinds[1],
-        "offset": form.offset,
-        "table_rows": weight_codes,
-    }
     stride = row_stride(activation_codes)
     by_rows = {**members, "table_stride": stride}
     found: list[Estimate | None] = [
@@ -109,6 +103,32 @@ def table_estimates(
         for estimate in found
         if estimate is not None and estimate.launch.shared_bytes <= gpu.shared_bytes
     }
+
+
+def _table_members(table: LookupTable, kinds: tuple[int, int]) -> dict[str, int]:
+    return {
+        "x_kind": kinds[0],
+        "w_kind": kinds[1],
+        "offset": entry_format(table).offset,
+        "table_rows": table.products.shape[1],
+    }
+
+
+def plan_saturating(
+    problem: Problem, table: LookupTable, gpu: Gpu, *, kinds: tuple[int, int], bits: int
+) -> Launch:
+    """Return the launch for sums that are clamped to so many bits after every addition.
+
+    Args:
+        problem: what to compute; every activation is looked up.
+        table: the product table.
+        gpu: where.
+        kinds: as `plan_table`.
+        bits: of the accumulator.
+    """
+    stride = row_stride(table.products.shape[0])
+    members = {**_table_members(table, kinds), "table_stride": stride, "shift": bits}
+    return routes.few(problem, gpu, entry_format(table).bytes, members, saturating=True).launch
 
 
 def plan_mantissa(problem: Problem, bits: int, gpu: Gpu, *, kinds: tuple[int, int]) -> Launch:

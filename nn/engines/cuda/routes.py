@@ -134,14 +134,23 @@ def expanded(problem: Problem, gpu: Gpu, entry_bytes: int, members: dict[str, in
     return Estimate(TableRoute.EXPANDED, cycles, launch, splits)
 
 
-def few(problem: Problem, gpu: Gpu, entry_bytes: int, members: dict[str, int]) -> Estimate:
+def few(
+    problem: Problem,
+    gpu: Gpu,
+    entry_bytes: int,
+    members: dict[str, int],
+    *,
+    saturating: bool = False,
+) -> Estimate:
     """Return the estimate with the rows of one output's weights."""
     row_bytes = members["table_stride"] * entry_bytes
     stage = max(1, min(_FEW_STAGE, _FEW_BYTES // row_bytes, problem.depth))
     count = -(-problem.columns // _FEW_COLUMNS) * problem.rows * problem.groups
     tiles, splits, depth = split(problem, gpu, count, stage)
+    if saturating:
+        tiles, splits, depth = count, 1, max(1, problem.depth)
     launch = make_launch(
-        launches.few_kernel(entry_bytes),
+        launches.few_kernel(entry_bytes, saturating=saturating),
         problem,
         tiles,
         stage * (row_bytes + TAP_BYTES),

@@ -118,10 +118,10 @@ class Scaling:
         read = {
             "gather.x": x,
             "gather.out": acc.contiguous(),
-            "weight_sums": weight_sums,
+            "weight_sums": weight_sums.contiguous(),
             "x_zero": x_zero.to(torch.int32),
             "x_scale": x_scale,
-            "w_scale": w_scale,
+            "w_scale": w_scale.contiguous(),
         }
         self.device.run(launch, read, {"result": out})
         return out

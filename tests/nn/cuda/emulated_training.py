@@ -17,15 +17,16 @@ from rtlgrad.nn.engines import registry
 from rtlgrad.nn.engines.cuda import CudaEngine
 from rtlgrad.nn.engines.cuda.emulator import EmulatedDevice
 from rtlgrad.nn.engines.types import Availability
-from rtlgrad.nn.mantissa_ops import mantissa_conv2d, mantissa_linear
-from rtlgrad.nn.mantissa_tables import load_mantissa_table
 from rtlgrad.nn.models import build_model
 from rtlgrad.nn.quantize import fake_quantize
 from torch import nn
 
 EXACT = np.arange(256)[:, None] * np.arange(256)[None, :]
-# Close to the product, so that training makes sense, and neither commutative nor 0 at 0.
-TABLE = ProductTable(EXACT - EXACT % 7 * (np.arange(256)[:, None] % 3) + 5, name="skewed")
+# Close to the product, so that training makes sense, and neither commutative nor 0 at 0. The first is of
+# low rank, the second is not.
+TABLE = ProductTable(EXACT - EXACT % 4 * (np.arange(256)[:, None] % 3) + 5, name="skewed")
+NOISE = np.random.default_rng(0).integers(-40, 40, EXACT.shape)
+NOISY = ProductTable(np.maximum(EXACT + NOISE, 0), name="noisy")
 
 
 def train(model, images, labels):
@@ -42,34 +43,61 @@ def train(model, images, labels):
     return {"losses": losses, "state": hashlib.sha256(state).hexdigest()}
 
 
-def resnet():
+def resnet(table):
     torch.manual_seed(0)
     model = build_model("resnet20", in_channels=3, num_classes=10, image_size=(8, 8))
-    approximate(model, TABLE)
+    approximate(model, table)
     images = torch.randn(1, 3, 8, 8)
     return train(model, images, torch.tensor([3]))
 
 
-class MantissaNetwork(nn.Module):
-    """A convolution and a linear layer, all of whose products go through a mantissa table."""
+def mantissas():
+    rng = np.random.default_rng(0)
+    mantissa = rng.integers(0, 128, (128, 128))
+    return MantissaTable(7, mantissa, mantissa > 64)
+
+
+class Mixed(nn.Module):
+    """A convolution in groups, attention and a recurrent layer."""
 
     def __init__(self):
         super().__init__()
-        self.kernel = nn.Parameter(torch.randn(6, 3, 3, 3) * 0.2)
-        self.matrix = nn.Parameter(torch.randn(10, 6) * 0.2)
-        rng = np.random.default_rng(0)
-        mantissa = rng.integers(0, 128, (128, 128))
-        self.table = load_mantissa_table(MantissaTable(7, mantissa, mantissa > 64))
+        self.conv = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.recurrent = nn.LSTM(8, 5)
+        self.last = nn.Linear(5, 10)
 
     def forward(self, x):
-        every = [True, True, True]
-        maps = mantissa_conv2d(x, self.kernel, self.table, every, [2, 1], [1, 1, 0, 2], [1, 1], 1)
-        return mantissa_linear(maps.relu().mean(dim=(2, 3)), self.matrix, self.table, every)
+        sequence = self.conv(x).flatten(2).transpose(1, 2)
+        sequence, _ = self.attention(sequence, sequence, sequence)
+        return self.last(self.recurrent(sequence)[0].mean(dim=1))
 
 
-def floats():
+def mixed(**options):
     torch.manual_seed(1)
-    return train(MantissaNetwork(), torch.randn(2, 3, 8, 8), torch.tensor([3, 7]))
+    model = Mixed()
+    approximate(model, NOISY, **options)
+    return train(model, torch.randn(2, 4, 6, 6), torch.tensor([3, 7]))
+
+
+OPTIONS = (
+    {"gradient": "lut"},
+    {"gradient": "lut:4:span"},
+    {"gradient": "slope"},
+    {"gradient": "table"},
+    {"accumulator": "wrap:18"},
+    {"accumulator": "saturate:18"},
+    {"quantizer": "lsq"},
+)
+
+
+def everything():
+    return {
+        "resnet20": resnet(TABLE),
+        "resnet20 by mantissas": resnet(mantissas()),
+        **{f"mixed {options}": mixed(**options) for options in OPTIONS},
+        "refusals": refusals(),
+    }
 
 
 def refusals():
@@ -85,13 +113,13 @@ def refusals():
 
 
 def main():
-    results = {"native": [resnet(), floats(), refusals()]}
+    results = {"native": everything()}
     device = EmulatedDevice()
     engine = CudaEngine(lambda _: device, device="cpu")
     usable = registry.EngineEntry("cpu", lambda: Availability(True, "emulated"), lambda: engine)
     registry.ENGINES = {"cupy": usable}
     cuda_ops.register("cpu")
-    results["emulated"] = [resnet(), floats(), refusals()]
+    results["emulated"] = everything()
     results["kernels"] = sorted({launch.kernel.name for launch in device.launched})
     x, w = torch.randint(0, 256, (2, 2, 5, 5)).byte(), torch.randint(0, 256, (3, 2, 3, 3)).byte()
     table = torch.tensor(TABLE.products)

@@ -29,7 +29,7 @@ struct Gemm {
     i32 table_rows, table_stride;      // weight codes; entries from one of them to the next
     i32 warps_m, stage;                // warps along m; k per stage
     i32 splits, split_depth;           // parts of k, and k of each
-    i32 shift;                         // mantissas: bits of a float32's that the table leaves out
+    i32 shift;                         // mantissas: bits of a float32's that the table leaves out; else bits to clamp to
 };
 
 // Whether neighbours in x are neighbours in k: threads that follow each other then read along k.

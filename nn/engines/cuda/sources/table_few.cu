@@ -6,6 +6,9 @@
 //
 // The table has a row per weight code, p.table_stride entries each: all activation codes, then an
 // entry that stands for no product. RTLGRAD_ENTRY_BYTES is 2 (unsigned, p.offset to be added) or 4.
+//
+// With RTLGRAD_SATURATE a sum is clamped to p.shift bits of two's complement after every addition, k
+// ascending; p.splits is 1 then, and no tap lacks a product.
 #include "gather.cuh"
 
 constexpr int kThreads = 256, kPerThread = 4, kColumns = kThreads * kPerThread;
@@ -82,8 +85,19 @@ class Few {
             int code = nothing;
             if (source >= 0) code = static_cast<int>(read_code(p.x, p.x_kind, source + group * p.x_group));
             if (source == kOutside) code = outside;
-            sums[j] += static_cast<u32>(rows.load(i * p.table_stride + code));
+            const Entry entry = rows.load(i * p.table_stride + code);
+#if RTLGRAD_SATURATE
+            sums[j] = saturated(sums[j], entry);
+#else
+            sums[j] += static_cast<u32>(entry);
+#endif
         }
+    }
+
+    __device__ u32 saturated(u32 sum, Entry entry) const {
+        const i64 high = (i64{1} << (p.shift - 1)) - 1;
+        const i64 next = static_cast<i64>(static_cast<i32>(sum)) + static_cast<i64>(entry) + p.offset;
+        return static_cast<u32>(next > high ? high : next < -high - 1 ? -high - 1 : next);
     }
 
     __device__ void write(const u32 (&sums)[kPerThread], int counted) const {
@@ -93,7 +107,8 @@ class Few {
             const int n = n_start + static_cast<int>(threadIdx.x) + j * kThreads;
             if (n >= p.columns) continue;
             i32* out = pointer<i32>(p.out) + base + result_index(p, m, n);
-            const i32 total = static_cast<i32>(sums[j] + static_cast<u32>(p.offset) * static_cast<u32>(counted));
+            const u32 lacking = RTLGRAD_SATURATE ? 0 : static_cast<u32>(p.offset) * static_cast<u32>(counted);
+            const i32 total = static_cast<i32>(sums[j] + lacking);
             if (p.splits == 1) *out = total;
             else atomicAdd(out, total);
         }
