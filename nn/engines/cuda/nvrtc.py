@@ -1,7 +1,7 @@
 """Compiles kernels for a GPU that need not be there, with NVIDIA's run-time compiler.
 
 For checks and predictions: registers, spills and machine code of each architecture. The engine itself
-compiles through CuPy. The compiler is the wheel nvidia-cuda-nvrtc (extra ``cuda-check``), or the one
+compiles through CuPy. What is compiled stays in the user's cache, keyed by source, options and compiler. The compiler is the wheel nvidia-cuda-nvrtc (extra ``cuda-check``), or the one
 that the dynamic linker finds.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....core.errors import MissingToolError, ToolFailedError
+from ....core.files import cache_folder, sha256_bytes, write_atomic
 from .devices import COMPILER_OPTIONS
 from .launches import source_of
 
@@ -63,6 +64,24 @@ def compile_kernel(kernel: Kernel, architecture: str) -> Compiled:
 @cache
 def _compile(source: str, name: str, options: tuple[str, ...]) -> tuple[bytes, str]:
     """Return the object file and what the compiler says; kernels of one source share it."""
+    facts = "\n".join((*options, *map(str, _version()), source))
+    kept = cache_folder() / "nvrtc" / f"{Path(name).stem}-{sha256_bytes(facts.encode())[:24]}"
+    log, cubin = kept.with_suffix(".log"), kept.with_suffix(".cubin")
+    if cubin.exists() and log.exists():
+        return cubin.read_bytes(), log.read_text()
+    made = _compile_anew(source, name, options)
+    write_atomic(log, made[1])
+    write_atomic(cubin, made[0])
+    return made
+
+
+def _version() -> tuple[int, int]:
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return major.value, minor.value
+
+
+def _compile_anew(source: str, name: str, options: tuple[str, ...]) -> tuple[bytes, str]:
     library = _library()
     program = ctypes.c_void_p()
     text = source.encode()

@@ -21,12 +21,14 @@ from cuda_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtlgrad.core.errors import EngineError
+from rtlgrad.nn.accumulators import Accumulator, saturating_sums
 from rtlgrad.nn.engines import Conv2dGeometry, LookupTable, get_engine
 from rtlgrad.nn.engines.cuda import plan
 from rtlgrad.nn.engines.cuda.digit_layout import digit_layout
 from rtlgrad.nn.engines.cuda.gpus import GPUS
 from rtlgrad.nn.engines.cuda.problem import matmul
 from rtlgrad.nn.engines.cuda.routes import TableRoute
+from rtlgrad.nn.gradients.lookup import lut_backward
 
 ROUTES = [str(route) for route in TableRoute]
 SPECIFICATION = get_engine("numpy")
@@ -138,6 +140,42 @@ def test_gradients_by_table_are_sums_over_the_forward_products(device, route, ca
         got_w = sums.conv2d_weight_grad(place[0], place[2], lookup, geometry, w_shape[2:], outside)
     assert np.array_equal(got_x.cpu().numpy(), want_x)
     assert np.array_equal(got_w.cpu().numpy(), want_w)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("bits", [9, 17, 32])
+def test_saturating_sums_equal_specification(device, wide, bits):
+    rng = np.random.default_rng(8)
+    table = LookupTable(random_table(rng, 8, 8, wide=wide))
+    a, b = random_codes(rng, 8, (70, 90)), random_codes(rng, 8, (90, 3))
+    want = saturating_sums(a, b, table, Accumulator("saturate", bits))
+    sums = engine_on(device).tensors()
+    place = sums.device.torch_device
+    x, w = (torch.from_numpy(np.ascontiguousarray(t)).to(place) for t in (a, b.T))
+    images, kernels = x[:, :, None, None], w[:, :, None, None]
+    got = sums.saturating_conv2d(
+        images, kernels, table, Conv2dGeometry(), torch.tensor(0, device=place), bits
+    )
+    assert np.array_equal(got.cpu().numpy()[:, :, 0, 0], want)
+
+
+# One position more than a block of the sums over positions, one output more than a block has.
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("sizes", [(2, 2049, 17), (5, 3, 1)])
+def test_gradients_by_gradient_tables_have_the_cpus_bits(device, sizes):
+    (K, M, outputs), rng = sizes, np.random.default_rng(9)
+    x, w = rng.integers(0, 256, (K, M)), rng.integers(0, 64, (K, outputs))
+    shapes = ((outputs, M), (outputs,), (64, 256), (64, 256))
+    codes = [torch.from_numpy(part.astype(np.int32)) for part in (x, w)]
+    floats = [torch.from_numpy(rng.standard_normal(s).astype(np.float32)) for s in shapes]
+    want = lut_backward(*codes, *floats, engine=get_engine("native"))
+    engine = engine_on(device)
+    place = engine.tensors().device.torch_device
+    there = [tensor.to(place) for tensor in (*codes, *floats)]
+    there[0] = there[0].t().contiguous().t()
+    got = lut_backward(*there, engine=engine)
+    assert all(torch.equal(one.cpu(), other) for one, other in zip(got, want, strict=True))
 
 
 def test_tables_of_12_bits_stay_outside_shared_memory():

@@ -200,17 +200,22 @@ def without_barrier(folder, name, index):
 
 
 def run_kernels_with(name, device):
-    """Compute with every kernel that the source is part of, over several tiles and stages."""
+    """Compute with a kernel that the source is part of, over several tiles and stages."""
     rng = np.random.default_rng(1)
     sums = TensorSums(device)
-    if name in ("tile_loop.cuh", "mantissa_rows.cu"):
-        a, b = (random_numbers(rng, s, wild=False) for s in ((300, 70), (70, 9)))
-        sums.mantissa.matmul(torch.from_numpy(a), torch.from_numpy(b), random_mantissas(rng, 7))
     a, b = (torch.from_numpy(random_codes(rng, 8, s)) for s in ((300, 70), (70, 9)))
-    route = {"table_expanded.cu": "expanded", "table_few.cu": "few", "table_lowrank.cu": "lowrank"}
+    if name == "lut_gradient.cu":
+        codes = (a.t().repeat(1, 7).int(), b.int())
+        floats = (torch.randn(s) for s in ((9, 2100), (9,), (256, 256), (256, 256)))
+        sums.gradients.lut_backward(*codes, *floats)
+        return
+    if name in ("tile_loop.cuh", "mantissa_rows.cu"):
+        x, w = (random_numbers(rng, s, wild=False) for s in ((300, 70), (70, 9)))
+        sums.mantissa.matmul(torch.from_numpy(x), torch.from_numpy(w), random_mantissas(rng, 7))
+    routes = {"table_expanded.cu": "expanded", "table_few.cu": "few", "table_lowrank.cu": "lowrank"}
     table = lowrank_table(rng, 8, 8, wide=True)
-    with mock.patch.dict(os.environ, {VARIABLE: route.get(name, "shared")}):
-        sums.matmul(a, b, table if name in route else LookupTable(random_table(rng, 8, 8)))
+    with mock.patch.dict(os.environ, {VARIABLE: routes.get(name, "shared")}):
+        sums.matmul(a, b, table if name in routes else LookupTable(random_table(rng, 8, 8)))
 
 
 def test_there_are_barriers_to_remove():

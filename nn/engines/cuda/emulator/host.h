@@ -93,6 +93,9 @@ struct State {
     unsigned char* shared_start = nullptr;
     int shared_bytes = 0;
     std::vector<Shadow> shadow;
+    // The block epoch in which a byte, written before it, was read by several threads: further reads
+    // of that epoch change nothing.
+    std::vector<uint32_t> calm;
     uint32_t first_epoch = 1, block_epoch = 1;
     std::vector<uint32_t> warp_epochs;
     uint64_t barrier_value = 0;
@@ -372,6 +375,7 @@ inline Access now() {
 
 inline void on_read(int offset, int bytes) {
     for (int i = offset; i < offset + bytes; ++i) {
+        if (state.calm[i] == state.block_epoch) continue;
         Shadow& shadow = state.shadow[i];
         if (shadow.write.block_epoch < state.first_epoch) fail("byte %d of shared memory is read but was never written", i);
         if (!ordered(shadow.write)) {
@@ -380,6 +384,7 @@ inline void on_read(int offset, int bytes) {
         if (shadow.read.block_epoch != state.block_epoch) shadow.many_readers = false;
         else if (shadow.read.thread != state.current) shadow.many_readers = true;
         shadow.read = now();
+        if (shadow.many_readers && shadow.write.block_epoch != state.block_epoch) state.calm[i] = state.block_epoch;
     }
 }
 
@@ -556,6 +561,7 @@ extern "C" inline __attribute__((used)) RTLGRAD_EXPORT int rtlgrad_emulate(
         (reinterpret_cast<uintptr_t>(state.shared.data()) + 255) & ~uintptr_t{255});
     state.shared_bytes = shared_bytes;
     state.shadow.assign(shared_bytes, Shadow{});
+    state.calm.assign(shared_bytes, 0);
     state.block_epoch = 1;
     state.warp_epochs.assign((state.count + kWarp - 1) / kWarp, 1);
 
