@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 RTLGRAD := $(VENV)/bin/rtlgrad
 READY := $(VENV)/.ready
-# A GPU machine needs no HDL tools: torch, CuPy, pytest and hypothesis will do, wherever they are.
+# A GPU machine needs no HDL tools: pip install -e '.[cuda12]' (or cuda13, as torch) pytest hypothesis.
 GPU_PYTHON ?= $(if $(wildcard $(RUN)),$(RUN),python3)
 
 DESIGN ?=
@@ -79,7 +79,8 @@ sanitize: $(READY) ## the native engine's tests under ASan and UBSan, then TSan 
 	@$(RUN) scripts/sanitize.py $(ARGS)
 
 test-gpu: ## on a machine with a GPU: compare the CUDA engine with the specification
-	@$(GPU_PYTHON) -m pytest tests/nn/cuda $(ARGS)
+	@$(GPU_PYTHON) -m rtlgrad.nn.engines.cuda
+	@$(GPU_PYTHON) -m pytest tests/nn/cuda -m gpu $(ARGS)
 
 bench-gpu: ## on a machine with a GPU: time layers of ResNets; JSON in out/bench-gpu.json
 	@$(GPU_PYTHON) benchmarks/bench_gpu.py --json out/bench-gpu.json $(ARGS)

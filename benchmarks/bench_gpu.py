@@ -3,8 +3,9 @@
     python benchmarks/bench_gpu.py [--json out/bench-gpu.json] [--batch 64] [--only resnet20]
 
 Layers are the distinct convolutions of ResNet-20 (32x32 images), ResNet-18 and ResNet-50 (224x224).
-A time is the median of several runs between CUDA events, after warming up. Beside the table's time
-stands the one that the planner's model gives (docs/performance.md).
+"table" is one of random 16-bit products, "low rank" one whose last bits are not multiplied, which goes to
+tensor cores. A time is the median of several measurements between CUDA events, of several runs each, after
+warming up. Beside both stands what the planner's model gives (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from rtlgrad.core.errors import EngineError
 from rtlgrad.core.files import readable_json, write_atomic
 from rtlgrad.nn.engines import Conv2dGeometry, LookupTable, MantissaLookup
 from rtlgrad.nn.engines.cuda import availability, load_engine
-from rtlgrad.nn.engines.cuda.plan import table_estimates
+from rtlgrad.nn.engines.cuda.device_tables import DeviceTables
+from rtlgrad.nn.engines.cuda.plan import plan_table
 from rtlgrad.nn.engines.cuda.problem import conv2d
 from torch.nn import functional
 
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rtlgrad.nn.engines.cuda.engine import TensorSums
+    from rtlgrad.nn.engines.cuda.routes import Estimate
 
-RUNS, WARM_UP = 7, 2
+MEASUREMENTS, RUNS, WARM_UP = 7, 10, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,22 @@ class Layer:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A layer's times in milliseconds, and the rate by table in 10^12 products per second."""
+    """A layer's times in milliseconds.
+
+    Attributes:
+        layer: the layer.
+        batch: images.
+        products: of a forward pass.
+        routes: that the planner takes for each kind of table.
+        predicted_ms: by its model, likewise; null where the GPU's clock is not known.
+        milliseconds: measured.
+    """
 
     layer: Layer
     batch: int
-    route: str
-    predicted_ms: float
-    tera_products: float
+    products: int
+    routes: dict[str, str] = field(default_factory=dict)
+    predicted_ms: dict[str, float | None] = field(default_factory=dict)
     milliseconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -89,22 +101,27 @@ def layers() -> Iterator[Layer]:
 
 
 def milliseconds(run: Callable[[], object]) -> float:
-    """Return the median time of a run on the current stream."""
+    """Return the median time of a run on the current stream, the launching of many included."""
     for _ in range(WARM_UP):
         run()
     times = []
-    for _ in range(RUNS):
+    for _ in range(MEASUREMENTS):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
-        run()
+        for _ in range(RUNS):
+            run()
         end.record()
         end.synchronize()
-        times.append(start.elapsed_time(end))
+        times.append(start.elapsed_time(end) / RUNS)
     return statistics.median(times)
 
 
 def measure(
-    sums: TensorSums, layer: Layer, batch: int, table: LookupTable, mantissas: MantissaLookup
+    sums: TensorSums,
+    layer: Layer,
+    batch: int,
+    tables: dict[str, LookupTable],
+    mantissas: MantissaLookup,
 ) -> Measurement:
     """Time one layer."""
     place = sums.device.torch_device
@@ -123,25 +140,39 @@ def measure(
         return milliseconds(lambda: functional.conv2d(image, matrix, None, layer.stride, pad))
 
     times = {
-        "table": milliseconds(lambda: sums.conv2d(codes, weights, table, geometry, outside)),
+        name: milliseconds(lambda t=table: sums.conv2d(codes, weights, t, geometry, outside))
+        for name, table in tables.items()
+    }
+    times |= {
         "mantissas": milliseconds(lambda: sums.mantissa.conv2d(x, w, mantissas, geometry)),
         "fp32": exact(dtype=torch.float32, tf32=False),
         "tf32": exact(dtype=torch.float32, tf32=True),
         "fp16": exact(dtype=torch.float16, tf32=False),
     }
-    height, width = geometry.output_size(shape[2:], kernel[2:])
-    problem = conv2d(shape, kernel, (batch, layer.outputs, height, width), geometry)
-    gpu = sums.device.gpu
-    found = table_estimates(problem, table, gpu, kinds=(0, 0)).values()
-    best = min(found, key=lambda estimate: estimate.cycles)
+    found = {name: plan(sums, layer, shape, kernel, table) for name, table in tables.items()}
+    clock = sums.device.gpu.clock_ghz
     return Measurement(
         layer=layer,
         batch=batch,
-        route=str(best.route),
-        predicted_ms=best.cycles / (gpu.clock_ghz * 1e6),
-        tera_products=layer.products(batch) / times["table"] * 1e-9,
+        products=layer.products(batch),
+        routes={name: str(estimate.route) for name, estimate in found.items()},
+        predicted_ms={n: e.cycles / (clock * 1e6) if clock else None for n, e in found.items()},
         milliseconds=times,
     )
+
+
+def plan(
+    sums: TensorSums,
+    layer: Layer,
+    shape: tuple[int, int, int, int],
+    kernel: tuple[int, int, int, int],
+    table: LookupTable,
+) -> Estimate:
+    """Return what the engine takes for a layer."""
+    height, width = layer.geometry.output_size(shape[2:], kernel[2:])
+    problem = conv2d(shape, kernel, (shape[0], layer.outputs, height, width), layer.geometry)
+    digits = DeviceTables(sums.device.torch_device).digits_of
+    return plan_table(problem, table, sums.device.gpu, kinds=(0, 0), digits=lambda: digits(table))
 
 
 def main() -> int:
@@ -158,14 +189,19 @@ def main() -> int:
     print(status.reason)
     sums = load_engine().tensors()
     rng = np.random.default_rng(0)
-    table = LookupTable(rng.integers(0, 65536, (256, 256)).astype(np.int32))
+    codes = np.arange(256)
+    low = np.multiply.outer(codes, codes) - np.multiply.outer(codes % 8, codes % 8)
+    tables = {
+        "table": LookupTable(rng.integers(0, 65536, (256, 256)).astype(np.int32)),
+        "low rank": LookupTable(low.astype(np.int32)),
+    }
     mantissas = MantissaLookup(rng.integers(0, 256, (128, 128)).astype(np.uint16))
     results = []
     for layer in layers():
         if arguments.only and layer.model not in arguments.only:
             continue
         try:
-            results.append(measure(sums, layer, arguments.batch, table, mantissas))
+            results.append(measure(sums, layer, arguments.batch, tables, mantissas))
         except (EngineError, torch.cuda.OutOfMemoryError) as error:
             print(f"{layer}: {error}", file=sys.stderr)
             continue
@@ -179,13 +215,21 @@ def main() -> int:
 def line(result: Measurement) -> str:
     """Return a measurement as a line of text."""
     layer = result.layer
-    name = f"{layer.model} {layer.channels}->{layer.outputs} {layer.kernel}x{layer.kernel}"
     times = "  ".join(f"{what} {value:.3f}" for what, value in result.milliseconds.items())
-    return (
-        f"{name} /{layer.stride} on {layer.size}x{layer.size}: {times} ms; "
-        f"{result.tera_products:.2f} T products/s by {result.route}, "
-        f"predicted {result.predicted_ms:.3f} ms"
+    rates = ", ".join(
+        f"{name} {result.products / result.milliseconds[name] * 1e-9:.2f} T products/s by {route}"
+        + (f" (predicted {predicted:.3f} ms)" if predicted is not None else "")
+        for (name, route), predicted in zip(
+            result.routes.items(), result.predicted_ms.values(), strict=True
+        )
     )
+    return f"{name_of(layer)}: {times} ms; {rates}"
+
+
+def name_of(layer: Layer) -> str:
+    """Return a layer in a few words."""
+    name = f"{layer.model} {layer.channels}->{layer.outputs} {layer.kernel}x{layer.kernel}"
+    return f"{name} /{layer.stride} on {layer.size}x{layer.size}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ....core.errors import EngineError
 from ..types import Availability
 from .gpus import Gpu
-from .launches import Kernel, source_of
+from .launches import COMPILER_OPTIONS, Kernel, source_of
+from .nvrtc import load_compilers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .launches import Launch
-
-COMPILER_OPTIONS = ("-std=c++17", "--fmad=false")
-"""What NVRTC is told; --fmad=false keeps products and sums apart where the source does."""
 
 
 class Device(Protocol):
@@ -51,7 +49,11 @@ class Device(Protocol):
 
 
 class CupyDevice:
-    """A CUDA device, driven by CuPy. Tensors go there by DLPack, without a copy."""
+    """A CUDA device, driven by CuPy.
+
+    Kernels are given the tensors' addresses: nothing is copied, no type is refused that CuPy lacks (bfloat16),
+    and torch's allocator, which orders memory by stream, stays right as launches go to torch's own.
+    """
 
     def __init__(self, index: int) -> None:
         torch, cupy = _modules()
@@ -66,27 +68,21 @@ class CupyDevice:
             clock_ghz=int(properties.get("clockRate", 0)) * 1e-6,
         )
         self._functions: dict[Kernel, Any] = {}
+        load_compilers()
 
     def run(
         self, launch: Launch, read: Mapping[str, Tensor], written: Mapping[str, Tensor]
     ) -> None:
         """See `Device.run`."""
         stream = self._torch.cuda.current_stream(self._index).cuda_stream
+        addresses = {name: t.data_ptr() for name, t in (*read.items(), *written.items())}
+        argument = launch.argument(addresses)
         with self._cupy.cuda.Device(self._index), self._cupy.cuda.ExternalStream(stream):
-            arrays = {
-                name: self._cupy.from_dlpack(tensor.detach())
-                for name, tensor in (*read.items(), *written.items())
-            }
-            argument = launch.argument({name: array.data.ptr for name, array in arrays.items()})
             function = self._function(launch.kernel)
             if launch.shared_bytes > function.max_dynamic_shared_size_bytes:
                 function.max_dynamic_shared_size_bytes = launch.shared_bytes
-            function(
-                (launch.blocks,),
-                (launch.kernel.threads,),
-                (argument,),
-                shared_mem=launch.shared_bytes,
-            )
+            grid, block = (launch.blocks,), (launch.kernel.threads,)
+            function(grid, block, (argument,), shared_mem=launch.shared_bytes)
 
     def _function(self, kernel: Kernel) -> Any:
         if kernel not in self._functions:
@@ -107,10 +103,18 @@ class CupyDevice:
 def availability() -> Availability:
     """Say whether CuPy, torch and the driver together can run kernels, and what is missing."""
     if importlib.util.find_spec("cupy") is None:
-        return Availability(
-            False, "CuPy is not installed: pip install 'rtlgrad[cuda12]' or [cuda13]"
-        )
+        return Availability(False, f"CuPy is not installed: {_hint()}")
     return _driver()
+
+
+def _hint() -> str:
+    """Return how to install the CuPy that fits the CUDA of this torch."""
+    version = importlib.import_module("torch").version.cuda
+    if version is None:
+        return "install a torch for CUDA 12 or 13 first, since this one has no CUDA"
+    return (
+        f"pip install 'rtlgrad[cuda{version.split('.')[0]}]', as this torch is for CUDA {version}"
+    )
 
 
 @cache
@@ -119,13 +123,18 @@ def _driver() -> Availability:
         torch, cupy = _modules()
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CuPy has its own error types, and importing it may fail in any way
-        return Availability(False, f"CuPy does not work here: {error}")
+        missing = f"CuPy does not work here ({error}): is there a GPU, and a driver as new as CuPy's CUDA?"
+        return Availability(False, missing)
     if not torch.cuda.is_available():
-        return Availability(False, "this torch has no CUDA, or finds no GPU")
+        found = (
+            f"is for CUDA {torch.version.cuda}" if torch.version.cuda else "is built without CUDA"
+        )
+        return Availability(False, f"torch finds no GPU that it can use: it {found}")
     device = cupy_device(0)
-    name = f"{device.gpu.name}, compute capability {device.gpu.capability}, {count} in all"
+    capability = ".".join(map(str, device.gpu.capability))
+    name = f"{device.gpu.name}, compute capability {capability}, {count} in all"
     if device.gpu.capability < (7, 5):
-        return Availability(False, f"{name}: 7.5 is needed")
+        return Availability(False, f"{name}: 7.5 or later is needed")
     return Availability(True, f"CuPy {cupy.__version__} on {name}")
 
 

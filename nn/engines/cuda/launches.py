@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parent / "sources"
 
+COMPILER_OPTIONS = ("-std=c++17", "--fmad=false")
+"""What NVRTC is told; --fmad=false keeps products and sums apart where the source does."""
+
 QUANTIZE = structure(
     ("x", "scale", "zero", "x_hat", "codes", "inside", "damage"),
     ("count", "inner"),

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from ....core.errors import MissingToolError, ToolFailedError
 from ....core.files import cache_folder, sha256_bytes, write_atomic
-from .devices import COMPILER_OPTIONS
-from .launches import source_of
+from .launches import COMPILER_OPTIONS, source_of
 
 if TYPE_CHECKING:
     from .launches import Kernel
@@ -120,11 +119,23 @@ def _text(library: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
     return content.raw
 
 
+def load_compilers() -> None:
+    """Load the compilers that Python's packages brought, so that CuPy finds the one that it wants."""
+    for path in _wheels():
+        try:
+            ctypes.CDLL(str(path))
+        except OSError:  # one for another machine; CuPy says what it lacks
+            continue
+
+
+def _wheels() -> list[Path]:
+    packages = Path(sysconfig.get_path("purelib")) / "nvidia"
+    return sorted(packages.glob("*/lib/libnvrtc.so.[0-9]*"), reverse=True)
+
+
 @cache
 def _library() -> ctypes.CDLL:
-    packages = Path(sysconfig.get_path("purelib")) / "nvidia"
-    found = sorted(packages.glob("*/lib/libnvrtc.so.[0-9]*"), reverse=True)
-    for name in (*map(str, found), "libnvrtc.so.13", "libnvrtc.so.12"):
+    for name in (*map(str, _wheels()), "libnvrtc.so.13", "libnvrtc.so.12"):
         try:
             return ctypes.CDLL(name)
         except OSError:

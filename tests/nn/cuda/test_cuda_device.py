@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -43,9 +44,6 @@ class FakeCupy:
     def stream(self, pointer):
         self.streams.append(pointer)
         return nullcontext()
-
-    def from_dlpack(self, tensor):
-        return SimpleNamespace(data=SimpleNamespace(ptr=tensor.data_ptr()))
 
     def RawModule(self, code, options):  # noqa: N802 - CuPy's name
         self.modules.append((code, options))
@@ -94,3 +92,27 @@ def test_a_kernel_that_does_not_compile_is_an_engine_error(cupy):
 def test_structures_have_no_padding():
     assert GEMM.itemsize == sum(GEMM[name].itemsize for name in GEMM.names)
     assert np.array([GEMM.fields[name][1] for name in GEMM.names]).max() == GEMM.itemsize - 4
+
+
+@pytest.mark.parametrize(
+    ("built_for", "hint"), [("12.8", r"rtlgrad\[cuda12\]"), ("13.0", r"cuda13"), (None, "no CUDA")]
+)
+def test_without_cupy_the_extra_that_fits_torch_is_named(monkeypatch, built_for, hint):
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    status = devices.availability()
+    assert not status.usable
+    assert re.search(hint, status.reason)
+
+
+def test_without_a_driver_the_reason_is_cupys_words(monkeypatch):
+    def refuse():
+        raise RuntimeError("cudaErrorInsufficientDriver")
+
+    runtime = SimpleNamespace(getDeviceCount=refuse)
+    fake = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(devices, "_modules", lambda: (torch, fake))
+    status = devices._driver.__wrapped__()
+    assert not status.usable
+    assert "cudaErrorInsufficientDriver" in status.reason
+    assert "driver" in status.reason
