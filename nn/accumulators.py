@@ -10,7 +10,7 @@ constants of a layer once, not per product).
     Clamped to -2^(n-1) .. 2^(n-1) - 1 after every addition. The order matters: products are added
     in the order of a weight's entries (input channel, then kernel row, then kernel column).
 
-`saturating_sums` is the specification and the only implementation of the latter.
+`saturating_sums` is the specification of the latter, and what computes it on the CPU.
 """
 
 from __future__ import annotations

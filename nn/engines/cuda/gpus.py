@@ -65,7 +65,7 @@ SOURCES = {
     "not looked up again",
     "clock of H100": "assumption: 1.70 GHz under load; the boost clock is 1.98 GHz, and the data sheet's "
     "989 TFLOPS of dense fp16 are 1.83 GHz",
-    "clock of B200": "1.86 GHz, which the same tables give for its tensor cores",
+    "clock of B200": "1.85 GHz; the same tables give 1.86 GHz for its tensor cores, 1.98 GHz at most",
     "mma.sync of bytes, A100": "data sheet: 624 TOPS / (2 x 108 x 1.41 GHz) = 2048 products a cycle",
     "mma.sync of bytes, T4, RTX 3090, RTX 6000 Ada": "assumption: 1024, half of an A100's multiprocessor",
     "mma.sync of bytes, H100": "62.9 % of the peak of 4096, the average that W. Luo et al., Benchmarking and "

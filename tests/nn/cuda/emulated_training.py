@@ -82,7 +82,6 @@ def mixed(**options):
 
 OPTIONS = (
     {"gradient": "lut"},
-    {"gradient": "lut:4:span"},
     {"gradient": "slope"},
     {"gradient": "table"},
     {"accumulator": "wrap:18"},

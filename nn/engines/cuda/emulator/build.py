@@ -52,7 +52,7 @@ def build_kernel(kernel: Kernel, sources: Path = SOURCES) -> Path:
     compiler = find_compiler()
     text = source_of(kernel, sources)
     facts = [*FLAGS, *kernel.options, *compiler.command, compiler.version, platform.machine()]
-    content = "\n".join([*facts, HEADER.read_text(), text])
+    content = "\n".join([*facts, *_headers(), text])
     key = sha256_bytes(content.encode())[:24]
     library = cache_folder() / "emulator" / f"{kernel.name}-{key}.so"
     if library.exists():
@@ -69,6 +69,10 @@ def build_kernel(kernel: Kernel, sources: Path = SOURCES) -> Path:
     except OSError as error:
         raise unwritable(library, error) from error
     return library
+
+
+def _headers() -> list[str]:
+    return [path.read_text() for path in sorted(HEADER.parent.glob("*.h"))]
 
 
 def _compile(command: list[str], source: Path, library: Path) -> None:
