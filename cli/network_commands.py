@@ -285,9 +285,16 @@ def eval_(
 ) -> None:
     """Evaluate a checkpoint on its data set's test images, by tables or by live RTL."""
     if engine == "live":
+        from ..core.errors import ConfigError
         from ..nn.training.live import LiveLimits
         from .live import run as run_live
 
+        if assignment is not None:
+            raise ConfigError(
+                "--engine live does not take --assignment",
+                remedy=f"rtlgrad audit {checkpoint} --assignment {assignment} compares every "
+                "product of an assignment with the live RTL",
+            )
         run_live(
             checkpoint,
             design=design,

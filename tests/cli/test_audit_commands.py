@@ -140,6 +140,7 @@ def test_live_inference_gives_what_the_table_gives(call: Call) -> None:
         (["audit", "run", "--rtl", "elsewhere"], None),
         (["eval", "run", "--engine", "live", "--images", "9", "--max-products", "5"], "too many"),
         (["eval", "run", "--engine", "live", "--design", "low"], "it was trained with"),
+        (["eval", "run", "--engine", "live", "--assignment", "x.json"], "rtlgrad audit run"),
         (["audit", "run", "--pairs", "3", "--every"], "and a sample"),
     ],
 )
