@@ -101,7 +101,7 @@ def dequantize_codes(codes: Tensor, scale: Tensor, zero: Tensor, bits: int, sign
     codes = codes.contiguous()
     numbers = torch.empty_like(codes, dtype=torch.float32)
     dequantize_native(
-        *(codes.numpy(), scale.reshape(-1).numpy(), int(zero), bits, numbers.numpy()),
+        *(codes.numpy(), scale.reshape(-1).contiguous().numpy(), int(zero), bits, numbers.numpy()),
         signed=signed,
         threads=torch.get_num_threads(),
     )
@@ -169,7 +169,7 @@ def _by_library(
     if not (x.is_cpu and x.dtype == torch.float32 and _serves(x, scale) and native_runs()):
         return False
     damage = quantize_native(
-        *(x.numpy(), scale.reshape(-1).numpy(), rounding, codes.numpy()),
+        *(x.numpy(), scale.reshape(-1).contiguous().numpy(), rounding, codes.numpy()),
         x_hat if x_hat is None else x_hat.numpy(),
         inside if inside is None else inside.numpy(),
         threads=torch.get_num_threads(),
