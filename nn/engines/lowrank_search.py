@@ -38,8 +38,10 @@ def find_factors(products: NDArray[np.int32], most: int = MOST) -> LowRankFactor
 
     Args:
         products: int32 [2^wa, 2^wb].
-        most: the greatest rank that is looked for.
+        most: the greatest rank that is looked for; never more than a quarter of the shorter side, as
+            beyond that reading the table costs no more.
     """
+    most = min(most, max(1, min(products.shape) // 4))
     reasons: dict[str, str] = {}
     promising = sorted(_promising(products, most, reasons), key=lambda part: part.least)
     found: list[LowRankFactors] = []

@@ -36,6 +36,7 @@ def truncated(columns, bits=8):
 
 
 def low_rank(seed, wa, wb, rank, largest, beside):
+    rank = min(rank, (1 << min(wa, wb)) // 4)  # beyond this it does not pay, and is not looked for
     rng = np.random.default_rng(seed)
     u = rng.integers(-largest, largest + 1, (rank, 1 << wa))
     v = rng.integers(-largest, largest + 1, (rank, 1 << wb))

@@ -21,7 +21,7 @@ from rtlgrad.nn.quantize import (
     quantize_activation,
     quantize_weight,
 )
-from rtlgrad.nn.quantize_ops import fake_quantize
+from rtlgrad.nn.quantize_ops import dequantize_codes, fake_quantize, quantize_codes
 
 formats = st.builds(OperandFormat, st.integers(2, 12), st.booleans())
 bounds = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -221,3 +221,14 @@ def test_training_range_is_the_moving_average_and_eval_freezes_it():
     assert quantizer.high.dtype == torch.float32
     with pytest.raises(ConfigError, match="momentum"):
         ActivationQuantizer(momentum=0.0)
+
+
+@pytest.mark.parametrize("rows", [3, 200])
+def test_a_scale_broadcast_to_rows_is_that_scale_for_each(rows):
+    """As products of two inputs have it: one scale, expanded without memory of its own."""
+    torch.manual_seed(0)
+    codes = torch.randint(0, 256, (rows, 50), dtype=torch.uint8)
+    scale, zero = torch.tensor([[0.25]]).expand(rows, 1), torch.tensor(128, dtype=torch.int32)
+    numbers = dequantize_codes(codes, scale, zero, 8, False)
+    assert torch.equal(numbers, (codes.float() - 128) * 0.25)
+    assert torch.equal(quantize_codes(numbers, scale, zero, 0, 255, 8), codes)

@@ -18,7 +18,7 @@ from rtlgrad.nn.engines.cuda import CudaEngine
 from rtlgrad.nn.engines.cuda.emulator import EmulatedDevice
 from rtlgrad.nn.engines.types import Availability
 from rtlgrad.nn.models import build_model
-from rtlgrad.nn.quantize import fake_quantize
+from rtlgrad.nn.quantize_ops import fake_quantize
 from torch import nn
 
 EXACT = np.arange(256)[:, None] * np.arange(256)[None, :]
