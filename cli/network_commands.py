@@ -488,6 +488,10 @@ def predict(
         typer.Option("--compare", help="Measure all designs, and judge AME and other metrics."),
     ] = False,
     engine: Annotated[str, typer.Option(help="Engine for the table's sums.")] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Keep what --json prints in this file, for rtlgrad report."),
+    ] = None,
     store: Store = STORE,
     data_root: DataRoot = None,
     as_json: Json = False,
@@ -505,6 +509,7 @@ def predict(
         level=level,
         comparing=compare,
         engine=engine,
+        file=out,
         store=store,
         data_root=data_root,
         as_json=as_json,
@@ -572,10 +577,44 @@ def audit(
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder with runs.")] = RUNS,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page instead, which says which multiplier to use."),
+    ] = None,
+    max_loss: Annotated[
+        float, typer.Option(min=0.0, help="With --html: points of accuracy that may be lost.")
+    ] = 0.6,
+    layer_energy: Annotated[
+        bool,
+        typer.Option(
+            "--layer-energy",
+            help="With --html: energies at the operands that the runs have recorded, not uniform.",
+        ),
+    ] = False,
     store: Store = STORE,
+    rtl: Rtl = RTL,
+    liberty: Annotated[
+        Path | None,
+        typer.Option(
+            "--liberty", help="With --layer-energy: cell library; the shipped one if none."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Table the runs of a folder: what each design costs in accuracy."""
+    """Table the runs of a folder, or write the page of a whole study with --html."""
+    if html is not None:
+        from .study import run as run_study
+
+        run_study(
+            runs,
+            page=html,
+            max_loss=max_loss,
+            layer_energy=layer_energy,
+            store=store,
+            rtl=rtl,
+            liberty=liberty,
+        )
+        return
     from .reporting import run
 
     run(runs, form="json" if as_json else form, store=store)

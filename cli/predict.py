@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
+from ..core.files import readable_json, write_atomic
 from ..core.names import unknown_name
 from ..lutgen.store import load, stored_names
 from ..lutgen.table import ProductTable, exact_table
@@ -77,14 +78,15 @@ def run(
     level: float,
     comparing: bool,
     engine: str,
+    file: Path | None,
     store: Path,
     data_root: Path | None,
     as_json: bool,
 ) -> None:
-    """Predict, and print what was predicted."""
+    """Predict, and print what was predicted; ``file`` keeps it as JSON too."""
     keep_freed_memory()
-    file = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
-    config = load_checkpoint(file).config
+    weights = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
+    config = load_checkpoint(weights).config
     own = stored_table(config.design, store)
     if own is not None and not isinstance(own, ProductTable):
         raise ConfigError(
@@ -92,13 +94,15 @@ def run(
         )
     tables = _designs(store, designs, own or exact_table(8, 8))
     network = open_network(
-        file, load_data(config.data, data_root), tables[0],
+        weights, load_data(config.data, data_root), tables[0],
         own=own, images=images, limit_test=test_images, engine=engine,
     )  # fmt: skip
     known = Measured(network.identity)
     if measured is not None:
         known = Measured.read(measured, network.identity)
     study = _study(network, tables, known, fit=fit, level=level, comparing=comparing)
+    if file is not None:
+        write_atomic(file, readable_json(_as_data(study, network)))
     if as_json:
         print_json(_as_data(study, network))
     else:

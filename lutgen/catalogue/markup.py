@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-_VOID = frozenset({"input", "br"})
+_VOID = frozenset({"input", "br", "img"})
 
 
 class Markup(str):

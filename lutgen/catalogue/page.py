@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.files import write_atomic
+from .assets import STYLE, asset, policy_hash
 from .collect import Catalogue, collect
 from .design_section import design_sections
 from .markup import Markup, fill, join, json_data, tag
@@ -17,13 +15,12 @@ from .table_section import meanings, remarks, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from .figures import Figure
     from .pareto import Plot
 
-_HERE = Path(__file__).parent
 _TEMPLATE = "catalogue.html"
-_STYLE = "catalogue.css"
 _SCRIPTS = ("base.js", "table.js", "scatter.js", "heat.js", "histogram.js", "catalogue.js")
 """In the order in which they stand in the page; the last one starts everything."""
 
@@ -49,13 +46,13 @@ def write_catalogue(store: Path, out: Path) -> Catalogue:
 
 def render(catalogue: Catalogue) -> str:
     """Return the page as HTML."""
-    style, script = _asset(_STYLE), join(*(_asset(name) for name in _SCRIPTS))
+    style, script = asset(STYLE), join(*(asset(name) for name in _SCRIPTS))
     designs = len(catalogue.entries)
     values = {
         "title": join(f"Catalogue of {designs} multiplier{'' if designs == 1 else 's'}"),
         "store": join(catalogue.store),
-        "style_hash": _csp_hash(style),
-        "script_hash": _csp_hash(script),
+        "style_hash": policy_hash(style),
+        "script_hash": policy_hash(script),
         "style": style,
         "script": script,
         "remarks": remarks(catalogue.skipped),
@@ -65,17 +62,7 @@ def render(catalogue: Catalogue) -> str:
         "meanings": meanings(catalogue.figures),
         "data": json_data(payload(catalogue)),
     }
-    return fill(_asset(_TEMPLATE), values)
-
-
-def _asset(name: str) -> Markup:
-    return Markup((_HERE / name).read_text(encoding="utf-8"))
-
-
-def _csp_hash(text: str) -> Markup:
-    # The page's policy lets run what has this hash and nothing else, whatever a title may hold.
-    digest = hashlib.sha256(text.encode()).digest()
-    return Markup(f"sha256-{base64.b64encode(digest).decode('ascii')}")
+    return fill(asset(_TEMPLATE), values)
 
 
 def _plots(catalogue: Catalogue) -> Markup:
