@@ -497,18 +497,20 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict what each design costs a trained network in accuracy, from a few measured ones."""
-    from .predict import run
+    from .predict import Options, run
 
     run(
         checkpoint,
-        designs=designs or [],
-        fit=fit,
-        measured=measured,
-        images=images,
-        test_images=test_images,
-        level=level,
-        comparing=compare,
-        engine=engine,
+        Options(
+            designs=tuple(designs or ()),
+            fit=fit,
+            images=images,
+            test_images=test_images,
+            level=level,
+            comparing=compare,
+            engine=engine,
+            measured=measured,
+        ),
         file=out,
         store=store,
         data_root=data_root,

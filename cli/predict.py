@@ -67,17 +67,35 @@ class _Study:
     rows: list[PredictorRow]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to predict, and from how much.
+
+    Attributes:
+        designs: patterns of their names; none for those with the operands of the run.
+        fit: how many to measure for the regression.
+        images: training images to analyse the network with.
+        test_images: to measure on; all if None.
+        level: of the intervals.
+        comparing: whether to measure all, and to compare the AME with other metrics.
+        engine: for the table's sums.
+        measured: file of accuracies that are known, or None.
+    """
+
+    designs: tuple[str, ...] = ()
+    fit: int = 10
+    images: int = 128
+    test_images: int | None = None
+    level: float = 0.9
+    comparing: bool = False
+    engine: str = "auto"
+    measured: Path | None = None
+
+
 def run(
     checkpoint: Path,
+    options: Options,
     *,
-    designs: list[str],
-    fit: int,
-    measured: Path | None,
-    images: int,
-    test_images: int | None,
-    level: float,
-    comparing: bool,
-    engine: str,
     file: Path | None,
     store: Path,
     data_root: Path | None,
@@ -85,22 +103,7 @@ def run(
 ) -> None:
     """Predict, and print what was predicted; ``file`` keeps it as JSON too."""
     keep_freed_memory()
-    weights = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
-    config = load_checkpoint(weights).config
-    own = stored_table(config.design, store)
-    if own is not None and not isinstance(own, ProductTable):
-        raise ConfigError(
-            "accuracies are predicted for networks of integer operands alone", got=repr(own)
-        )
-    tables = _designs(store, designs, own or exact_table(8, 8))
-    network = open_network(
-        weights, load_data(config.data, data_root), tables[0],
-        own=own, images=images, limit_test=test_images, engine=engine,
-    )  # fmt: skip
-    known = Measured(network.identity)
-    if measured is not None:
-        known = Measured.read(measured, network.identity)
-    study = _study(network, tables, known, fit=fit, level=level, comparing=comparing)
+    study, network = _open(checkpoint, options, store, data_root)
     if file is not None:
         write_atomic(file, readable_json(_as_data(study, network)))
     if as_json:
@@ -109,7 +112,36 @@ def run(
         _print(study)
 
 
-def _designs(store: Path, patterns: list[str], like: ProductTable) -> list[ProductTable]:
+def write_predictions(
+    checkpoint: Path, options: Options, file: Path, *, store: Path, data_root: Path | None
+) -> None:
+    """Predict, and keep what was predicted as JSON, as ``rtlgrad report --html`` reads it."""
+    study, network = _open(checkpoint, options, store, data_root)
+    write_atomic(file, readable_json(_as_data(study, network)))
+
+
+def _open(
+    checkpoint: Path, options: Options, store: Path, data_root: Path | None
+) -> tuple[_Study, Network]:
+    weights = checkpoint / CHECKPOINT_NAME if checkpoint.is_dir() else checkpoint
+    config = load_checkpoint(weights).config
+    own = stored_table(config.design, store)
+    if own is not None and not isinstance(own, ProductTable):
+        raise ConfigError(
+            "accuracies are predicted for networks of integer operands alone", got=repr(own)
+        )
+    tables = _designs(store, options.designs, own or exact_table(8, 8))
+    network = open_network(
+        weights, load_data(config.data, data_root), tables[0], own=own,
+        images=options.images, limit_test=options.test_images, engine=options.engine,
+    )  # fmt: skip
+    known = Measured(network.identity)
+    if options.measured is not None:
+        known = Measured.read(options.measured, network.identity)
+    return _study(network, tables, known, options), network
+
+
+def _designs(store: Path, patterns: Sequence[str], like: ProductTable) -> list[ProductTable]:
     """Load the tables whose names fit the patterns; without any, those with the operands of one."""
     if not store.is_dir():
         raise ConfigError(
@@ -148,11 +180,9 @@ def _study(
     network: Network,
     tables: list[ProductTable],
     known: Measured,
-    *,
-    fit: int,
-    level: float,
-    comparing: bool,
+    options: Options,
 ) -> _Study:
+    fit, comparing = options.fit, options.comparing
     seconds: dict[str, float] = {}
     started = time.perf_counter()
     architecture = analyse(network.model, network.calibration)
@@ -172,7 +202,7 @@ def _study(
         given[i] = _accuracy(network, distinct[i], known, durations)
     chance = 1.0 / network.classes
     pairs = [(distinct[i], accuracy) for i in chosen if (accuracy := given[i]) is not None]
-    predictor = fit_predictor(architecture, pairs, exact=exact, chance=chance, level=level)
+    predictor = fit_predictor(architecture, pairs, exact=exact, chance=chance, level=options.level)
     predictions = [predictor.predict(table) for table in distinct]
     seconds["prediction"] = _time_prediction(predictor, distinct)
     if not durations:

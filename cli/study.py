@@ -10,7 +10,7 @@ from ..cosim.cost import cell_library
 from ..lutgen.histogram import RECORDING_NAME, load_recording
 from ..lutgen.layer_energy import layer_energies
 from ..lutgen.record import Characterization
-from ..lutgen.trace import find_by_id
+from ..lutgen.store import load, stored_names
 from ..nn.report import make_report
 from ..nn.report.study import gather, write_study
 from .console import err, out
@@ -58,20 +58,31 @@ def recorded_energies(
     Energies are those of settled values (zero delay) in fJ, as rtlgrad assign has them. A run for
     which it cannot be done is named on standard error, and left out.
     """
-    library = cell_library(liberty)
+    library, known = cell_library(liberty), _characterizations(store)
     found: dict[str, dict[str, float]] = {}
     for row in make_report(folder).rows:
         path = Path(row.folder) / RECORDING_NAME
-        if row.characterization_id is None or not path.is_file():
+        made = known.get(row.characterization_id or "")
+        if made is None or not path.is_file():
             continue
         try:
-            made = find_by_id(store, row.characterization_id)
-            if not isinstance(made, Characterization):
-                continue
             layers = load_recording(path).layers
             energies = layer_energies(made, layers, library, rtl=rtl, store=store, pairs=PAIRS)
         except RtlgradError as error:
             err().print(f"energy of {row.folder}: {error}", style="yellow", markup=False)
             continue
         found[row.folder] = {one.layer: one.settled_fj for one in energies}
+    return found
+
+
+def _characterizations(store: Path) -> dict[str, Characterization]:
+    """Return the stored designs with tables by id; a damaged record is named by the page."""
+    found = {}
+    for name in stored_names(store):
+        try:
+            made = load(store / name)
+        except RtlgradError:
+            continue
+        if isinstance(made, Characterization):
+            found[made.id] = made
     return found

@@ -7,6 +7,7 @@ is narrow enough to be read on a telephone without being scaled down much.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ....lutgen.catalogue.markup import Markup, join, tag
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 460, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
-_CHARACTER, _LINE = 6.0, 12.0
+_CHARACTER, _LINE = 6.9, 12.0
 """Size of a letter of a label, for keeping labels apart."""
 
 
@@ -69,6 +70,7 @@ class Plot:
         diagonal: whether to draw y = x.
         floor: y below which points are drawn at the lower edge, with their value; None for none.
         series: lines.
+        y_least: least span of the axis upwards, so that noise does not fill it.
     """
 
     x_title: str
@@ -79,6 +81,7 @@ class Plot:
     diagonal: bool = False
     floor: float | None = None
     series: Sequence[Series] = field(default=())
+    y_least: float = 0.0
 
 
 def draw(plot: Plot, name: str) -> Markup:
@@ -128,7 +131,7 @@ class _Frame:
         if plot.floor is not None:
             ys = [y for y in ys if y >= plot.floor] + [plot.floor]
         self.plot = plot
-        self.x_range, self.y_range = _range(xs), _range(ys)
+        self.x_range, self.y_range = _range(xs), _range(ys, plot.y_least)
 
     def x(self, value: float) -> float:
         low, high = self.x_range
@@ -169,8 +172,10 @@ def ticks(low: float, high: float, wanted: int = 6) -> list[float]:
     return [at for at in places if low <= at <= high]
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def _range(values: Sequence[float], least: float = 0.0) -> tuple[float, float]:
     low, high = min(values), max(values)
+    short = max(0.0, least - (high - low)) / 2
+    low, high = low - short, high + short
     margin = 0.06 * (high - low) or max(0.5, 0.01 * abs(high))
     return low - margin, high + margin
 
@@ -214,11 +219,14 @@ def _mark(point: Point, plot: Plot, frame: _Frame) -> Markup:
 
 def _labels(plot: Plot, frame: _Frame) -> Iterator[Markup]:
     """Write each label beside its point where it covers nothing; else leave it to the table."""
-    taken = [(frame.x(p.x) - 5, frame.y(p.y) - 5, 10.0, 10.0) for p in plot.points]
+    taken = [
+        _around(frame.x(p.x), frame.y(p.y), 8 if p.mark == "chosen" else 5) for p in plot.points
+    ]
     taken += [
         (_LEFT + 2.0, frame.y(value) - 14, _CHARACTER * len(name), 14.0)
         for value, name in plot.levels
     ]
+    lines = _front_boxes(plot, frame)
     order = {"chosen": 0, "front": 1}
     for point in sorted(plot.points, key=lambda one: order.get(one.mark, 2)):
         hidden = plot.floor is not None and point.y < plot.floor
@@ -229,13 +237,31 @@ def _labels(plot: Plot, frame: _Frame) -> Iterator[Markup]:
             (x - width / 2, y + 8), (x + 6, y - 18), (x + 6, y + 6),
             (x - width - 6, y - 18), (x - width - 6, y + 6),
         ]  # fmt: skip
-        for left, top in choices if text else ():
-            box = (left, top, width, _LINE)
-            inside = left >= _LEFT + 2 and left + width <= WIDTH and top >= 0
-            if inside and top + _LINE <= HEIGHT - _BOTTOM and not any(_meet(box, t) for t in taken):
-                taken.append(box)
-                yield tag("text", text, x=f"{left:.1f}", y=f"{top + 10:.1f}", class_="name")
-                break
+        boxes = [
+            (left, top, width, _LINE)
+            for left, top in choices
+            if left >= _LEFT + 2 and left + width <= WIDTH and 0 <= top <= HEIGHT - _BOTTOM - _LINE
+        ]
+        free = [box for box in boxes if text and not any(_meet(box, t) for t in taken)]
+        clear = [box for box in free if not any(_meet(box, line) for line in lines)]
+        for left, top, *_ in (clear or free)[:1]:
+            taken.append((left, top, width, _LINE))
+            yield tag("text", text, x=f"{left:.1f}", y=f"{top + 10:.1f}", class_="name")
+
+
+def _around(x: float, y: float, reach: float) -> tuple[float, float, float, float]:
+    return x - reach, y - reach, 2 * reach, 2 * reach
+
+
+def _front_boxes(plot: Plot, frame: _Frame) -> list[tuple[float, ...]]:
+    """Return thin boxes along the staircase; a label covers it only if there is no other room."""
+    places = [(frame.x(x), frame.y(y)) for x, y in plot.front]
+    places = [(places[0][0], HEIGHT - _BOTTOM), *places, (WIDTH - _RIGHT, 0.0)] if places else []
+    boxes: list[tuple[float, ...]] = []
+    for (x, y), (next_x, next_y) in pairwise(places):
+        boxes.append((x, y - 1, next_x - x, 2.0))
+        boxes.append((next_x - 1, min(y, next_y), 2.0, abs(next_y - y)))
+    return boxes
 
 
 def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -9,7 +9,7 @@ from ....lutgen.catalogue.pareto import front
 from .rows import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .rows import DesignRow
 
@@ -43,6 +43,8 @@ def decide(
     saved = {at: _saved(rows, at, reference, cost) for at in places}
     costed = [at for at in table if _one_library(rows, at, reference) and _cost(rows[at], cost)]
     allowed = [at for at in costed if (lost := losses[at]) is not None and lost <= max_loss + 1e-9]
+    if len({rows[at].label for at in table}) < 2 and all(rows[at].exact for at in table):
+        allowed = []  # an exact multiplier alone is no choice
     allowed.sort(key=lambda at: (_cost(rows[at], cost) or 0.0, losses[at]))
     first = rows[places[0]]
     return Decision(
@@ -58,6 +60,7 @@ def decide(
         allowed=tuple(allowed),
         losses=losses,
         saved_pct=saved,
+        beyond=_beyond(costed, allowed, losses, saved),
         reason="" if allowed else _why_none(table, cost, reference, max_loss),
     )
 
@@ -112,6 +115,10 @@ def _loss(
 ) -> float | None:
     if reference is None:
         return None
+    if judged_on == "validation" and (
+        rows[at].validation_images != rows[reference].validation_images
+    ):
+        return None
     name = "validation" if judged_on == "validation" else "accuracy"
     mine, theirs = _figure(rows[at], name), _figure(rows[reference], name)
     return None if mine is None or theirs is None else theirs - mine
@@ -124,6 +131,21 @@ def _saved(rows: Sequence[DesignRow], at: int, reference: int | None, cost: str)
     return None if mine is None or not theirs else 100 * (1 - mine / theirs)
 
 
+def _beyond(
+    costed: Sequence[int],
+    allowed: Sequence[int],
+    losses: Mapping[int, float | None],
+    saved: Mapping[int, float | None],
+) -> int | None:
+    best = (saved[allowed[0]] if allowed else None) or 0.0
+    found = [
+        (lost, at)
+        for at in costed
+        if at not in allowed and (lost := losses[at]) is not None and (saved[at] or 0.0) > best
+    ]
+    return min(found)[1] if found else None
+
+
 def _one_library(rows: Sequence[DesignRow], at: int, reference: int | None) -> bool:
     if reference is None or not rows[reference].library_sha256:
         return True
@@ -133,6 +155,8 @@ def _one_library(rows: Sequence[DesignRow], at: int, reference: int | None) -> b
 def _why_none(table: Sequence[int], cost: str, reference: int | None, max_loss: float) -> str:
     if not table:
         return "no run multiplies through a table"
+    if len(table) == 1:
+        return "only one multiplier was run, and there is nothing to compare it with"
     if not cost:
         return "neither energy nor area of any design is known: characterize them with rtlgrad lut"
     if reference is None:

@@ -96,6 +96,8 @@ class Decision:
         allowed: places of all rows that lose no more.
         losses: points lost against the reference on those images, by place; None where unknown.
         saved_pct: share of the reference's cost that is saved, by place; None where unknown.
+        beyond: place of the row that saves more than the chosen one and loses least of those that
+            lose too much; None without one.
         reason: why nothing is chosen, or "".
     """
 
@@ -111,6 +113,7 @@ class Decision:
     allowed: tuple[int, ...]
     losses: Mapping[int, float | None]
     saved_pct: Mapping[int, float | None]
+    beyond: int | None
     reason: str
 
 

@@ -10,7 +10,7 @@ from ....lutgen.catalogue.markup import Markup, join, number, tag
 from .charts import Plot, Point, Series, draw, legend
 from .decision import pareto
 from .pictures import count_image, error_image, weighted_image
-from .tables import Column, bars, table
+from .tables import NUMBER, Column, bars, table
 from .words import ENERGY_KINDS, search_verdict, verdict
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def _plot(study: Study, decision: Decision, figure: str, axis: str) -> tuple[Mar
         points,
         [(getattr(rows[at], figure), rows[at].accuracy) for at in front],
         [(row.accuracy, "fp32") for row in fp32[:1]],
+        y_least=1.0,
         floor=best - _FLOOR if min(rows[at].accuracy for at in shown) < best - _FLOOR else None,
     )
     names = ", ".join(rows[at].label for at in front)
@@ -146,7 +147,7 @@ def _designs(study: Study, decision: Decision) -> Markup:
         Column("test %", lambda at: study.designs[at].accuracy, ".2f"),
         Column("held-out %", lambda at: study.designs[at].validation, ".2f"),
         Column("lost, points", lambda at: decision.losses[at], ".2f"),
-        Column("energy nJ", lambda at: study.designs[at].energy_nj, ",.4g"),
+        Column("energy nJ", lambda at: study.designs[at].energy_nj, NUMBER),
         Column("saved %", lambda at: decision.saved_pct[at], ".1f"),
         Column("area µm²", lambda at: study.designs[at].area_um2, ",.0f"),
         Column("delay ps", lambda at: study.designs[at].delay_ps, ",.0f"),
@@ -162,7 +163,7 @@ def _images(decision: Decision) -> str:
 
 
 def _layers(study: Study) -> Markup:
-    parts = [_search(one) for one in study.searches]
+    parts = [tag("div", *(_search(one) for one in study.searches), class_="plots")]
     for (source, of), group in groupby(study.layers, key=lambda row: (row.source, row.of)):
         parts.append(_layer_table(source, of, list(group)))
     if not study.searches:
@@ -181,12 +182,12 @@ def _layer_table(source: str, of: str, rows: Sequence[LayerRow]) -> Markup:
         Column("layer", lambda row: row.layer),
         Column("design", lambda row: row.design),
         Column("products per image", lambda row: row.products, ",d"),
-        Column("energy nJ", lambda row: row.energy_nj, ",.4g"),
-        Column("reference nJ", lambda row: row.reference_nj, ",.4g"),
+        Column("energy nJ", lambda row: row.energy_nj, NUMBER),
+        Column("reference nJ", lambda row: row.reference_nj, NUMBER),
         Column("", lambda row: bars(row.energy_nj, row.reference_nj, greatest)),
     )
     total = sum(row.energy_nj for row in rows)
-    caption = f"{source}, {of}: {total:,.4g} nJ per image; grey: the reference"
+    caption = f"{source}, {of}: {number(total)} nJ per image; grey: the reference"
     return table(columns, rows, caption)
 
 
@@ -204,7 +205,7 @@ def _search(search: Search) -> Markup:
         return tag("p", f"{search.source}: no candidate was measured whole.", class_="lack")
     plot = Plot(
         "multiplication energy saved, %",
-        "accuracy gained, points",
+        "accuracy against the base, points",
         sorted(points, key=lambda one: one.mark != "faint"),
         levels=[(-search.max_loss, f"{search.max_loss:g} points lost")],
     )
@@ -213,17 +214,8 @@ def _search(search: Search) -> Markup:
         f"chosen; circles: one design in all layers; energy: {search.figure}."
     )
     drawn = draw(plot, caption)
-    return tag(
-        "div",
-        tag(
-            "figure",
-            tag("h3", f"Search, {search.accelerator}"),
-            drawn,
-            tag("figcaption", caption),
-            class_="plot",
-        ),
-        class_="plots",
-    )
+    title = tag("h3", f"Search, {search.accelerator}")
+    return tag("figure", title, drawn, tag("figcaption", caption), class_="plot")
 
 
 def _training(study: Study) -> Markup:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ....lutgen.catalogue.markup import Markup, tag
+from ....lutgen.catalogue.markup import Markup, number, tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+NUMBER = "number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Column:
     Attributes:
         title: its heading.
         value: what it shows of a row; None is shown as a dash.
-        form: how numbers are written; "" for text.
+        form: how numbers are written, `NUMBER` for at least five digits; "" for text.
         long: whether its text may be broken into lines.
     """
 
@@ -70,6 +72,10 @@ def _cell(column: Column, row: Any) -> Markup:
     value = column.value(row)
     if value is None:
         return tag("td", "-", class_="figure" if column.form else None)
-    text = format(value, column.form) if column.form else value
+    text = _written(value, column.form) if column.form else value
     kind = "figure" if column.form else "long" if column.long else None
     return tag("td", text, class_=kind)
+
+
+def _written(value: Any, form: str) -> str:
+    return number(value) if form == NUMBER else format(value, form)

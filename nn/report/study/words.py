@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ....lutgen.catalogue.markup import Markup, join, tag
+from ....lutgen.catalogue.markup import Markup, join, number, tag
 from .decision import standard_error
 
 if TYPE_CHECKING:
@@ -23,10 +23,15 @@ def verdict(study: Study, decision: Decision) -> Markup:
     network = f"{decision.model} on {decision.data}"
     if decision.chosen is None:
         answer = join("No multiplier can be recommended: ", decision.reason, ".")
-        return _box(network, answer, [rule(decision)])
+        return _box(network, answer, [*_beyond(study, decision), rule(decision)])
     chosen = study.designs[decision.chosen]
     reasons = [_why(study, decision, decision.chosen)]
-    reasons += [*_runner_up(study, decision), rule(decision), _doubt(study, decision)]
+    reasons += [
+        *_runner_up(study, decision),
+        *_beyond(study, decision),
+        rule(decision),
+        _doubt(study, decision),
+    ]
     stays = chosen.exact and decision.chosen == decision.reference
     answer = (
         join("Stay with the exact ", tag("strong", chosen.label), ".")
@@ -89,7 +94,7 @@ def _why(study: Study, decision: Decision, at: int) -> Markup:
 def _saving(study: Study, decision: Decision, at: int) -> str:
     what, unit = _COSTS[decision.cost]
     cost, saved = getattr(study.designs[at], decision.cost), decision.saved_pct[at]
-    text = f"{cost:,.4g} {unit} of {what}"
+    text = f"{number(cost)} {unit} of {what}"
     if saved is None or decision.reference is None or at == decision.reference:
         return f"It takes {text}"
     base = study.designs[decision.reference].label
@@ -124,7 +129,23 @@ def _runner_up(study: Study, decision: Decision) -> list[Markup]:
     if decision.runner_up is None:
         return [join("No other design loses so little.")]
     name = tag("strong", study.designs[decision.runner_up].label)
+    if decision.runner_up == decision.reference:
+        name = join(name, ", the exact reference itself")
     return [join("Runner-up: ", name, ". ", _why(study, decision, decision.runner_up))]
+
+
+def _beyond(study: Study, decision: Decision) -> list[Markup]:
+    at = decision.beyond
+    if at is None:
+        return []
+    lost, saved = decision.losses[at] or 0.0, decision.saved_pct[at] or 0.0
+    name = tag("strong", study.designs[at].label)
+    return [
+        join(
+            *("If more may be lost: ", name, f" saves {saved:.1f} % and {_lost(lost)} on the "),
+            f"{_JUDGED[decision.judged_on]} images.",
+        )
+    ]
 
 
 def _doubt(study: Study, decision: Decision) -> Markup:
