@@ -57,7 +57,9 @@ def lack(what: str, command: str) -> Markup:
 
 
 def _summary(study: Study) -> Markup:
-    boxes = [verdict(study, one) for one in study.decisions]
+    # Runs that leave nothing to choose need no box of their own beside a search.
+    decided = [one for one in study.decisions if one.chosen is not None or not study.searches]
+    boxes = [verdict(study, one) for one in decided]
     boxes += [search_verdict(one) for one in study.searches]
     if not boxes:
         return lack("No runs and no search here, so nothing to choose from.", "rtlgrad train")

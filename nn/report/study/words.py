@@ -51,12 +51,12 @@ def search_verdict(search: Search) -> Markup:
     answer = join(
         "Use ", tag("strong", ", ".join(chosen.designs)), ", as the table of layers says."
     )
-    reasons = [join(_candidate(chosen, search))]
+    reasons = [join("It ", _candidate(chosen, search))]
     single = next((one for one in search.candidates if one.best_single), None)
     if single is not None:
         reasons.append(
             join(
-                f"The best with one design in all layers, {single.designs[0]}: ",
+                f"The best with one design in all layers, {single.designs[0]}, ",
                 _candidate(single, search),
             )
         )
@@ -74,7 +74,7 @@ def rule(decision: Decision) -> Markup:
     what, _ = _COSTS.get(decision.cost, ("cost", ""))
     where = f" ({ENERGY_KINDS[decision.energy_kind]})" if decision.cost == "energy_nj" else ""
     return join(
-        f"Rule: of the designs that lose at most {decision.max_loss:g} points of accuracy on the "
+        f"Rule: of the designs that lose at most {_points(decision.max_loss)} of accuracy on the "
         f"{_JUDGED[decision.judged_on]} images against the reference, the one of least {what}{where}. "
         + (
             "The test images took part in no choice."
@@ -148,6 +148,10 @@ def _beyond(study: Study, decision: Decision) -> list[Markup]:
     ]
 
 
+def _points(points: float) -> str:
+    return f"{points:g} point{'' if points == 1 else 's'}"
+
+
 def _doubt(study: Study, decision: Decision) -> Markup:
     row = study.designs[decision.chosen or 0]
     on_validation = decision.judged_on == "validation" and row.validation is not None
@@ -162,7 +166,7 @@ def _doubt(study: Study, decision: Decision) -> Markup:
 
 
 def _candidate(one: AssignmentRow, search: Search) -> str:
-    text = f"it saves {one.saved_pct:.1f} % of the energy of {search.base}"
+    text = f"saves {one.saved_pct:.1f} % of the energy of {search.base}"
     if one.validation_loss is not None:
         text += f", {_lost(one.validation_loss)} on the held-out images"
     if one.test_loss is not None:
