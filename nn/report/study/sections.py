@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 
 from ....lutgen.catalogue.markup import Markup, join, number, tag
 from .charts import Plot, Point, Series, draw, legend
-from .decision import pareto
 from .pictures import count_image, error_image, weighted_image
-from .tables import NUMBER, Column, bars, table
-from .words import ENERGY_KINDS, search_verdict, verdict
+from .predicted import predictions
+from .tables import NUMBER, Column, bars, lack, table
+from .trade_offs import trade_offs
+from .words import search_verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .rows import Decision, EpochRow, LayerRow, OperandPicture, Search, Study
-
-_FLOOR = 8.0
-"""Points below the reference from which on designs are drawn at the lower edge of a plot."""
+    from .rows import EpochRow, LayerRow, OperandPicture, Search, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +39,14 @@ def sections(study: Study) -> list[Section]:
     """Return all sections in the order of the page."""
     return [
         Section("summary", "Which multiplier, and why", _summary(study)),
-        Section("trade-offs", "Accuracy against cost", _trade_offs(study)),
+        Section("trade-offs", "Accuracy against cost", trade_offs(study)),
         Section("layers", "Layer by layer", _layers(study)),
         Section("training", "Training", _training(study)),
         Section("operands", "Errors that the network meets", _operands(study)),
-        Section("prediction", "Predicted and measured accuracy", _prediction(study)),
+        Section("prediction", "Predicted and measured accuracy", predictions(study)),
         Section("trace", "Where the numbers come from", _trace(study)),
         *_left_out(study),
     ]
-
-
-def lack(what: str, command: str) -> Markup:
-    """Say what a section lacks, and which command makes it."""
-    return tag("p", what, " ", tag("code", command), " makes it.", class_="lack")
 
 
 def _summary(study: Study) -> Markup:
@@ -64,104 +57,6 @@ def _summary(study: Study) -> Markup:
     if not boxes:
         return lack("No runs and no search here, so nothing to choose from.", "rtlgrad train")
     return join(*boxes)
-
-
-def _trade_offs(study: Study) -> Markup:
-    if not study.decisions:
-        return lack("No finished runs.", "rtlgrad train --design NAME")
-    parts: list[Markup] = [
-        tag(
-            "p",
-            "Accuracy on the test images of each run as it ended. A diamond is on the Pareto front: no "
-            "other design has both a smaller cost and a greater accuracy. The star is the design to use. "
-            "A triangle at the lower edge is far below, with its accuracy beside it. The dashed line is "
-            "the network in fp32.",
-        )
-    ]
-    for decision in study.decisions:
-        parts += [_plots(study, decision), _designs(study, decision)]
-    return join(*parts)
-
-
-def _plots(study: Study, decision: Decision) -> Markup:
-    kind = ENERGY_KINDS[decision.energy_kind]
-    titles = {
-        "energy_nj": (
-            "Energy",
-            "multiplication energy, nJ per image",
-            f"Energy per product {kind}.",
-        ),
-        "area_um2": ("Area", "area of one multiplier, µm²", "Area of the mapped cells."),
-        "mre_pct": (
-            "Mean relative error",
-            "MRE, %",
-            "Over all pairs of operands whose product is not 0, each pair counted once.",
-        ),
-    }
-    plots = []
-    for figure, (title, axis, note) in titles.items():
-        drawn, left_out = _plot(study, decision, figure, axis)
-        remark = f" Left out: {', '.join(left_out)}." if left_out else ""
-        caption = tag("figcaption", note, remark)
-        plots.append(tag("figure", tag("h3", title), drawn, caption, class_="plot"))
-    return tag("div", *plots, class_="plots")
-
-
-def _plot(study: Study, decision: Decision, figure: str, axis: str) -> tuple[Markup, list[str]]:
-    rows = study.designs
-    mine = [at for at in decision.losses if rows[at].quantized]
-    shown = [at for at in mine if getattr(rows[at], figure) is not None]
-    left_out = [rows[at].label for at in mine if at not in shown]
-    if not shown:
-        return tag("p", "No design has this figure.", class_="lack"), left_out
-    fp32 = [rows[at] for at in decision.losses if not rows[at].quantized]
-    best = max(rows[at].accuracy for at in shown)
-    front = pareto(rows, shown, figure)
-    points = []
-    for at in shown:
-        row, value = rows[at], getattr(rows[at], figure)
-        mark = "chosen" if at == decision.chosen else "front" if at in front else "point"
-        title = f"{row.label}: {number(value)}, {row.accuracy:.2f} %"
-        points.append(Point(value, row.accuracy, row.label, title, mark))
-    plot = Plot(
-        axis,
-        "test accuracy, %",
-        points,
-        [(getattr(rows[at], figure), rows[at].accuracy) for at in front],
-        [(row.accuracy, "fp32") for row in fp32[:1]],
-        y_least=1.0,
-        floor=best - _FLOOR if min(rows[at].accuracy for at in shown) < best - _FLOOR else None,
-    )
-    names = ", ".join(rows[at].label for at in front)
-    return draw(plot, f"test accuracy against {axis}; Pareto front: {names}"), left_out
-
-
-def _designs(study: Study, decision: Decision) -> Markup:
-    marks = {
-        decision.reference: "reference",
-        decision.runner_up: "runner-up",
-        decision.chosen: "use",
-    }
-    columns = (
-        Column("design", lambda at: study.designs[at].label),
-        Column("", lambda at: marks.get(at, "")),
-        Column("before %", lambda at: study.designs[at].before, ".2f"),
-        Column("test %", lambda at: study.designs[at].accuracy, ".2f"),
-        Column("held-out %", lambda at: study.designs[at].validation, ".2f"),
-        Column("lost, points", lambda at: decision.losses[at], ".2f"),
-        Column("energy nJ", lambda at: study.designs[at].energy_nj, NUMBER),
-        Column("saved %", lambda at: decision.saved_pct[at], ".1f"),
-        Column("area µm²", lambda at: study.designs[at].area_um2, ",.0f"),
-        Column("delay ps", lambda at: study.designs[at].delay_ps, ",.0f"),
-        Column("MAE %", lambda at: study.designs[at].mae_pct, ".4f"),
-        Column("MRE %", lambda at: study.designs[at].mre_pct, ".3f"),
-    )
-    caption = f"{decision.model} on {decision.data}; lost: on the {_images(decision)} images"
-    return table(columns, list(decision.losses), caption, chosen=lambda at: at == decision.chosen)
-
-
-def _images(decision: Decision) -> str:
-    return "held-out" if decision.judged_on == "validation" else "test"
 
 
 def _layers(study: Study) -> Markup:
@@ -308,65 +203,6 @@ def _maps(picture: OperandPicture, is_open: bool) -> Markup:
     ]
     title = tag("summary", tag("strong", row.design), f" ({row.source}; {axes})")
     return tag("details", title, tag("div", *figures, class_="maps"), open=is_open)
-
-
-def _prediction(study: Study) -> Markup:
-    if not study.predictions:
-        return lack(
-            "No predictions here.", "rtlgrad predict RUN --compare --out FOLDER/predict.json"
-        )
-    parts = []
-    for source, group in groupby(study.predictions, key=lambda row: row.source):
-        rows = list(group)
-        points = [
-            Point(
-                row.measured,
-                row.predicted,
-                "",
-                f"{row.design}: measured {row.measured:.2f} %, predicted {row.predicted:.2f} %",
-                "fitted" if row.fitted else "point",
-                row.low,
-                row.high,
-            )
-            for row in rows
-            if row.measured is not None
-        ]
-        if points:
-            plot = Plot("measured accuracy, %", "predicted accuracy, %", points, diagonal=True)
-            caption = "Filled: the regression was fitted to it. Bars: intervals. Dashed: equal."
-            drawn = draw(plot, f"predicted against measured accuracy, {source}")
-            parts.append(
-                tag("figure", tag("h3", source), drawn, tag("figcaption", caption), class_="plot")
-            )
-        metrics = [row for row in study.predictors if row.source == source]
-        if metrics:
-            parts.append(_metrics(metrics))
-    columns = (
-        Column("design", lambda row: row.design),
-        Column("AME", lambda row: row.ame, ".3g"),
-        Column("predicted %", lambda row: row.predicted, ".2f"),
-        Column("from", lambda row: row.low, ".1f"),
-        Column("to", lambda row: row.high, ".1f"),
-        Column("measured %", lambda row: row.measured, ".2f"),
-        Column("", lambda row: "fitted" if row.fitted else ""),
-    )
-    intro = tag(
-        "p",
-        "The network with each multiplier, without retraining: accuracy measured, and predicted from the "
-        "architectural mean error (AME) by a regression fitted to a few designs.",
-    )
-    listing = table(columns, study.predictions, "Predicted accuracies")
-    details = tag("details", tag("summary", "All designs"), listing)
-    return join(intro, tag("div", *parts, class_="plots"), details)
-
-
-def _metrics(rows: Sequence[object]) -> Markup:
-    columns = (
-        Column("predictor", lambda row: row.metric),
-        Column("Spearman", lambda row: row.spearman, ".3f"),
-        Column("held out, points", lambda row: row.held_out, ".2f"),
-    )
-    return tag("div", table(columns, rows, "Predictors of the measured accuracy"), class_="plot")
 
 
 def _trace(study: Study) -> Markup:

@@ -58,6 +58,11 @@ def table(
     return tag("div", made, class_="wide", role="region", tabindex=0, aria_label=caption)
 
 
+def lack(what: str, command: str) -> Markup:
+    """Say what a section lacks, and which command makes it."""
+    return tag("p", what, " ", tag("code", command), " makes it.", class_="lack")
+
+
 def bars(value: float, reference: float | None, greatest: float) -> Markup:
     """Return a value as a bar before that of a reference."""
     parts = [tag("rect", width=f"{100 * value / (greatest or 1):.1f}", height=10)]
