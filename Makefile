@@ -22,10 +22,10 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lut train eval report catalogue conformance demo test lint bench bench-lut experiments sanitize test-gpu bench-gpu fuzz doctor clean
+.PHONY: help setup lut train eval report catalogue conformance demo test lint bench bench-lut experiments sanitize test-aarch64 test-gpu bench-gpu fuzz doctor clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: DESIGN, MODEL, DATA, INIT, LIBERTY, CHECKPOINT, RUNS, EVOAPPROX, STUDY; ARGS is passed on to rtlgrad."
 
@@ -77,6 +77,9 @@ experiments: $(READY) ## do a study of docs/experiments.md, or go on with it: ma
 
 sanitize: $(READY) ## the native engine's tests under ASan and UBSan, then TSan (slow)
 	@$(RUN) scripts/sanitize.py $(ARGS)
+
+test-aarch64: $(READY) ## the native engine's tests on aarch64 kernels under QEMU (slow)
+	@$(RUN) scripts/aarch64.py $(ARGS)
 
 test-gpu: ## on a machine with a GPU: compare the CUDA engine with the specification
 	@$(GPU_PYTHON) -m rtlgrad.nn.engines.cuda

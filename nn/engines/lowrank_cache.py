@@ -6,7 +6,7 @@ import io
 import zipfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from .lowrank_search import MOST, find_factors
 from .lowrank_types import LowRankFactors, NoFactors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 _FIELDS = ("columns", "rows", "u", "v")
+_REASON = "reason"
 _SOURCES = ("lattice.py", "lowrank_search.py", "lowrank_types.py")
 _KEPT = 4096
 """Entries from which on a search takes longer than a file."""
@@ -28,7 +31,8 @@ def table_factors(products: NDArray[np.int32], most: int = MOST) -> LowRankFacto
     """Return a table's factors, from the cache or by a search, or why it has none.
 
     Whatever the cache holds, factors that do not give back the table entry by entry are not returned: they
-    are searched anew, and the file is replaced. A cache that cannot be written is done without.
+    are searched anew, and the file is replaced. That a table has none is kept too where it took a search to
+    know; it decides nothing but speed. A cache that cannot be written is done without.
 
     Args:
         products: int32 [2^wa, 2^wb].
@@ -42,7 +46,9 @@ def table_factors(products: NDArray[np.int32], most: int = MOST) -> LowRankFacto
         return stored
     found = find_factors(products, most)
     if isinstance(found, LowRankFactors):
-        _store(path, found)
+        _store(path, {name: getattr(found, name) for name in _FIELDS})
+    elif found.searched:
+        _store(path, {_REASON: np.array(found.reason)})
     return found
 
 
@@ -60,9 +66,11 @@ def _search_hash() -> str:
     return sha256_bytes(b"".join((folder / name).read_bytes() for name in _SOURCES))
 
 
-def _load(path: Path, products: NDArray[np.int32]) -> LowRankFactors | None:
+def _load(path: Path, products: NDArray[np.int32]) -> LowRankFactors | NoFactors | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
+            if _REASON in content:
+                return NoFactors(str(content[_REASON]), searched=True)
             arrays = {name: content[name] for name in _FIELDS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
@@ -76,10 +84,10 @@ def _load(path: Path, products: NDArray[np.int32]) -> LowRankFactors | None:
     return factors if np.array_equal(factors.table(), products) else None
 
 
-def _store(path: Path, factors: LowRankFactors) -> None:
+def _store(path: Path, arrays: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: getattr(factors, name) for name in _FIELDS})
+    np.savez(buffer, **arrays)
     try:
         write_atomic(path, buffer.getvalue())
-    except ConfigError:  # the factors themselves are at hand
+    except ConfigError:  # what was found is at hand
         return

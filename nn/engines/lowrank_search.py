@@ -63,9 +63,10 @@ def find_factors(products: NDArray[np.int32], most: int = MOST) -> LowRankFactor
             reasons[part.name] = "its factors do not give it back"
     if found:
         return min(found, key=lambda factors: (factors.bytes.count, len(factors.bytes.left)))
+    reason = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     if len(set(reasons.values())) == 1:
-        return NoFactors(f"{next(iter(reasons.values()))}, of the table and of its error")
-    return NoFactors("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+        reason = f"{next(iter(reasons.values()))}, of the table and of its error"
+    return NoFactors(reason, searched=bool(promising))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -105,9 +105,11 @@ class NoFactors:
 
     Attributes:
         reason: in words.
+        searched: whether a sample promised some, so that it took a search to know.
     """
 
     reason: str
+    searched: bool = False
 
 
 def digit_count(values: NDArray[np.int64], bits: int) -> int:

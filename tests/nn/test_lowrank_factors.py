@@ -234,3 +234,21 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     monkeypatch.setattr(lowrank_cache, "cache_folder", lambda: tmp_path)
     products = truncated(4).astype(np.int32)
     assert np.array_equal(lowrank_cache.table_factors(products).table(), products)
+
+
+def test_that_there_are_no_factors_is_found_once(cache):
+    # A sample of rows looks like a product; what lies between them does not.
+    products = exact().astype(np.int32)
+    products[1:90:4] += np.random.default_rng(0).integers(0, 99, (23, 256)).astype(np.int32)
+    first, again = (lowrank_cache.table_factors(products) for _ in range(2))
+    assert isinstance(first, NoFactors)
+    assert first.searched
+    assert again == first
+    assert len(cache) == 1
+
+
+def test_what_takes_no_search_to_refuse_is_not_kept(cache, tmp_path):
+    products = np.random.default_rng(0).integers(0, 65536, (256, 256)).astype(np.int32)
+    assert not lowrank_cache.table_factors(products).searched
+    assert len(cache) == 1
+    assert not list(tmp_path.rglob("*.npz"))
