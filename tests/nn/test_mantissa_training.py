@@ -13,6 +13,7 @@ from reference.mantissas import MANTISSA_MODELS, cut_off
 from rtlgrad.cli.main import main
 from rtlgrad.core.errors import ConfigError, IdentityError, UnknownNameError
 from rtlgrad.lutgen import exact_table
+from rtlgrad.lutgen.histogram import load_recording
 from rtlgrad.lutgen.mantissa import MantissaTable
 from rtlgrad.nn.data import ImageData
 from rtlgrad.nn.training import (
@@ -204,5 +205,6 @@ def test_the_command_trains_and_evaluates_through_an_imported_table(tmp_path, mo
     (again,) = [f for f in json.loads(text)["findings"] if "evaluated again" in f["what"]]
     assert again["verdict"] == "verified"
     code, _, said = command("record", "run")
-    assert code == 1
-    assert "integer operands" in said
+    assert code in (0, None), said
+    layers = load_recording(tmp_path / "run" / "operands.npz").layers
+    assert all(layer.counts.shape == (128, 128) for layer in layers)  # pairs of 7-bit mantissas
