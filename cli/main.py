@@ -10,10 +10,17 @@ from typing import Annotated
 import typer
 
 from ..core.errors import RtlgradError
-from . import design_commands, network_commands, table_commands
+from . import design_commands, study_commands, table_commands, training_commands
 from .options import RTL, DataRoot, Json, Rtl, app
 
-__all__ = ["app", "design_commands", "main", "network_commands", "table_commands"]
+__all__ = [
+    "app",
+    "design_commands",
+    "main",
+    "study_commands",
+    "table_commands",
+    "training_commands",
+]
 
 
 @app.command()

@@ -21,6 +21,10 @@ Store = Annotated[Path, typer.Option("--store", help="Folder with the characteri
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder where the data sets' files are.")
 ]
+ChangedRtl = Annotated[
+    bool,
+    typer.Option("--changed-rtl", help="Simulate sources that changed since their table was made."),
+]
 
 RTL = Path("rtl")
 STORE = Path("out/luts")
