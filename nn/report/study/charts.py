@@ -113,6 +113,8 @@ def draw(plot: Plot, name: str) -> Markup:
         for i, series in enumerate(plot.series)
         for x, y in series.points
     ]
+    # All intervals first: a bar would cover the points behind it.
+    parts += [_interval(point, frame) for point in plot.points]
     parts += [_mark(point, plot, frame) for point in plot.points]
     parts += _labels(plot, frame)
     return tag(
@@ -200,6 +202,13 @@ def _path(kind: str, points: Sequence[tuple[float, float]], frame: _Frame) -> Ma
     return tag("path", d=f"M{places}", class_=kind)
 
 
+def _interval(point: Point, frame: _Frame) -> Markup:
+    if point.low is None or point.high is None:
+        return Markup()
+    span = f"M{frame.x(point.x):.1f} {frame.y(point.low):.1f}V{frame.y(point.high):.1f}"
+    return tag("path", d=span, class_="interval")
+
+
 def _mark(point: Point, plot: Plot, frame: _Frame) -> Markup:
     x, y = frame.x(point.x), frame.y(point.y)
     shapes = {
@@ -209,12 +218,8 @@ def _mark(point: Point, plot: Plot, frame: _Frame) -> Markup:
     shape = shapes.get(point.mark, "M3.5 0A3.5 3.5 0 1 1-3.5 0A3.5 3.5 0 1 1 3.5 0Z")
     if plot.floor is not None and point.y < plot.floor:
         shape = "M-5-4H5L0 5Z"
-    interval = Markup()
-    if point.low is not None and point.high is not None:
-        span = f"M{x:.1f} {frame.y(point.low):.1f}V{frame.y(point.high):.1f}"
-        interval = tag("path", d=span, class_="interval")
     mark = tag("path", tag("title", point.title), d=shape, transform=f"translate({x:.1f} {y:.1f})")
-    return tag("g", interval, mark, class_=f"mark {point.mark}")
+    return tag("g", mark, class_=f"mark {point.mark}")
 
 
 def _labels(plot: Plot, frame: _Frame) -> Iterator[Markup]:
