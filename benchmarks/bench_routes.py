@@ -139,18 +139,20 @@ def measure_routes(thread_counts: list[int]) -> list[Rate]:
 
 
 def measure_wide_tables() -> list[Rate]:
-    """Measure the routes of a table of 12 x 12 bits (64 MiB), and plain gathers of it by torch."""
+    """Measure the routes of a table of 12 x 12 bits (64 MiB), and plain gathers from it."""
     rng = np.random.default_rng(0)
     table = LookupTable(rng.integers(0, 1 << 24, (4096, 4096)).astype(np.int32))
     found = []
     for shape in SHAPES:
         x, w = (rng.integers(0, 4096, size).astype(np.int16) for size in (shape.x, shape.w))
+        rates = _gathered(shape, table, rng.integers(0, 4096, _matrix(shape)).astype(np.int16), w)
         for isa in ISAS.values():
             if isa.index > current_isa().index:
                 continue
             for route in (Route.ROWS, Route.EXPANDED):
                 seconds = route_seconds(shape, table, isa.name, route, 1, codes=(x, w), repeats=3)
-                found.append(_rate(shape, f"{isa.name} {route}, 12 x 12 bits", 1, seconds))
+                rates.append(_rate(shape, f"{isa.name} {route}, 12 x 12 bits", 1, seconds))
+        found += [_compared(rate, rates) for rate in rates]
     return found
 
 
@@ -214,12 +216,9 @@ def _rate(shape: Shape, way: str, threads: int, seconds: float) -> Rate:
 
 def _comparisons(shape: Shape, table: LookupTable, thread_counts: list[int]) -> list[Rate]:
     work, rng = shape.work, np.random.default_rng(0)
-    x = rng.integers(0, 256, (work.taps, work.positions)).astype(np.uint8)
+    x = rng.integers(0, 256, _matrix(shape)).astype(np.uint8)
     w = rng.integers(0, 256, (work.outputs, work.taps)).astype(np.uint8)
-    found = []
-    if runs_here():
-        seconds = median_seconds(lambda: gather_gemm(table.columns, w, x), threads=1, repeats=3)
-        found.append(_rate(shape, BASELINE, 1, seconds))
+    found = _gathered(shape, table, x, w)
     a, b = torch.tensor(w).float(), torch.tensor(x).float()
     for threads in thread_counts:
         torch.set_num_threads(threads)
@@ -231,6 +230,19 @@ def _comparisons(shape: Shape, table: LookupTable, thread_counts: list[int]) -> 
             )
             found.append(_rate(shape, TORCH_CONV, threads, seconds))
     return found
+
+
+def _matrix(shape: Shape) -> tuple[int, int]:
+    return shape.work.taps, shape.work.positions
+
+
+def _gathered(shape: Shape, table: LookupTable, x: np.ndarray, w: np.ndarray) -> list[Rate]:
+    """Measure the gather baseline, where it runs, on columns that are packed beforehand."""
+    if not runs_here():
+        return []
+    kernel = w.reshape(shape.work.outputs, shape.work.taps)
+    seconds = median_seconds(lambda: gather_gemm(table.columns, kernel, x), threads=1, repeats=3)
+    return [_rate(shape, BASELINE, 1, seconds)]
 
 
 def report_rates(rates: list[Rate]) -> str:

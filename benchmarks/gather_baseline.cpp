@@ -6,18 +6,26 @@
 
 #include <cstdint>
 
-// out[m][n] = sum over k of rows[w[m][k]][x[k][n]]; positions a multiple of 32.
-extern "C" void gather_gemm(const int32_t* rows, const uint8_t* w, const uint8_t* x, int32_t* out,
-                            int64_t outputs, int64_t taps, int64_t positions) {
+namespace {
+
+__m256i indices(const uint8_t* from) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+}
+
+__m256i indices(const uint16_t* from) {
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+template <typename Code>
+void gather(const int32_t* rows, int64_t side, const Code* w, const Code* x, int32_t* out,
+            int64_t outputs, int64_t taps, int64_t positions) {
     for (int64_t n = 0; n < positions; n += 32) {
         for (int64_t m = 0; m < outputs; ++m) {
             __m256i sum[4] = {};
             for (int64_t k = 0; k < taps; ++k) {
-                const int* row = rows + 256 * w[m * taps + k];
+                const int* row = rows + side * w[m * taps + k];
                 for (int v = 0; v < 4; ++v) {
-                    const uint8_t* from = x + k * positions + n + 8 * v;
-                    const __m256i at =
-                        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+                    const __m256i at = indices(x + k * positions + n + 8 * v);
                     sum[v] = _mm256_add_epi32(sum[v], _mm256_i32gather_epi32(row, at, 4));
                 }
             }
@@ -26,6 +34,21 @@ extern "C" void gather_gemm(const int32_t* rows, const uint8_t* w, const uint8_t
                 _mm256_storeu_si256(to, sum[v]);
             }
         }
+    }
+}
+
+}  // namespace
+
+// out[m][n] = sum over k of rows[w[m][k]][x[k][n]]; positions a multiple of 32. Codes take `bytes` bytes each.
+extern "C" void gather_gemm(const int32_t* rows, int64_t side, int64_t bytes, const void* w,
+                            const void* x, int32_t* out, int64_t outputs, int64_t taps,
+                            int64_t positions) {
+    if (bytes == 1) {
+        gather(rows, side, static_cast<const uint8_t*>(w), static_cast<const uint8_t*>(x), out, outputs,
+               taps, positions);
+    } else {
+        gather(rows, side, static_cast<const uint16_t*>(w), static_cast<const uint16_t*>(x), out,
+               outputs, taps, positions);
     }
 }
 

@@ -17,6 +17,7 @@ from rtlgrad.nn.engines.native_library import current_isa
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from rtlgrad.nn.engines.types import Codes
 
 SOURCE = Path(__file__).with_name("gather_baseline.cpp")
 
@@ -35,20 +36,18 @@ def _library() -> ctypes.CDLL:
         return ctypes.CDLL(str(target))
 
 
-def gather_gemm(
-    columns: NDArray[np.int32], w: NDArray[np.uint8], x: NDArray[np.uint8]
-) -> NDArray[np.int32]:
+def gather_gemm(columns: NDArray[np.int32], w: Codes, x: Codes) -> NDArray[np.int32]:
     """Return ``out[m, n] = sum_k columns[w[m, k], x[k, n]]`` by one thread.
 
     Args:
-        columns: int32 [256, 256], the transposed table.
-        w: weight codes [M, K].
-        x: activation codes [K, N], N a multiple of 32.
+        columns: the transposed table, int32 [2^wb, 2^wa].
+        w: weight codes, uint8 or int16 [M, K].
+        x: activation codes of the same type, [K, N], N a multiple of 32.
     """
     out = np.empty((w.shape[0], x.shape[1]), dtype=np.int32)
-    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (columns, w, x, out)]
-    sizes = [ctypes.c_int64(size) for size in (*w.shape, x.shape[1])]
-    _library().gather_gemm(*addresses, *sizes)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (columns, w, x, out)]
+    numbers = [ctypes.c_int64(n) for n in (columns.shape[1], w.itemsize, *w.shape, x.shape[1])]
+    _library().gather_gemm(pointers[0], *numbers[:2], *pointers[1:], *numbers[2:])
     return out
 
 

@@ -119,15 +119,16 @@ class RouteChoice:
 # Nanoseconds per product by one thread, measured with benchmarks/bench_engines.py.
 _ROWS_NS = {"portable": 0.22, "avx2": 0.22, "vbmi": 0.22}
 _EXPANDED_NS = {"portable": 0.090, "avx2": 0.030, "vbmi": 0.030}
-_PLANE_NS = (0.0, 0.009, 0.018, 0.032, 0.040)  # by number of planes
+_PLANE_NS = (0.0, 0.0085, 0.0095, 0.017, 0.024)  # by number of planes
 _DOT_NS = 0.0055
+_DOT_BESIDE_NS = 0.002  # where look-ups leave pipes free for them
 # Per product of digits, per digit made of an activation code, and of a weight for each tile of positions.
 _DIGIT_NS = {"portable": 0.033, "avx2": 0.011, "vbmi": 0.0025}
 _LEFT_NS = {"portable": 0.38, "avx2": 0.21, "vbmi": 0.012}
 _RIGHT_NS = 0.12
 _LOWRANK_TILE = 2048
 _EXPAND_NS = 0.055  # per entry laid out
-_LOAD_NS = 0.5  # per plane of a weight, loaded for each 256 positions
+_LOAD_NS = 1.4  # per plane of a weight, loaded for each 256 positions
 _PACK_NS = 0.05  # per activation code packed; again, where dot products want it otherwise
 _CALL_NS = 3000.0
 _EXPANDED_TILE = 2048
@@ -334,7 +335,7 @@ def _planes(route: Route, work: Workload, layout: PlaneLayout) -> Estimate:
     each = _PLANE_NS[layout.count]
     note = f"{layout.count} byte planes"
     if layout.slopes is not None:
-        each += _DOT_NS
+        each += _DOT_BESIDE_NS if layout.count else _DOT_NS
         loads += _PACK_NS * work.positions * work.taps * work.groups
         note = f"dot products and {layout.count} byte planes"
     way = f"{route}-{layout.count}"

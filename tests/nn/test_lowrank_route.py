@@ -227,6 +227,24 @@ def test_router_takes_products_of_digits_where_they_are_few(tmp_path, monkeypatc
     forget_choices()
 
 
+def test_router_knows_that_a_single_plane_is_dear_where_positions_are_few(tmp_path, monkeypatch):
+    # A broken array without its four low rows and eight low columns: rank 4, and one plane.
+    a, b = np.arange(256)[:, None], np.arange(256)[None, :]
+    table = sum(
+        (((a >> i & 1) << i) * (b & 0xF0 & -(1 << max(0, 8 - i))) for i in range(8)),
+        np.zeros((256, 256), np.int64),
+    )
+    monkeypatch.setattr(calibration, "cache_folder", lambda: tmp_path)
+    forget_choices()
+    with forced(route=""):
+        choice = choose_route(
+            Workload(256, 1024, 128), LookupTable(table.astype(np.int32)), ISAS["vbmi"]
+        )
+    forget_choices()
+    assert choice.route is Route.LOWRANK
+    assert "1 byte planes" in choice.estimates[2].note
+
+
 def test_memory_beside_operands_stays_below_64_mib():
     script = (
         "import ctypes\nimport numpy as np\n"
