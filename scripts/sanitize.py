@@ -43,7 +43,8 @@ _TESTS = (
 )
 # What a sanitizer's own memory, a compiler without it or a second library would decide.
 _NOT_OF_THE_ENGINE = (
-    "not memory and not compiler and not failing and not machines and not share_no and not cupy "
+    "not memory and not compiler and not failing and not machines and not same_time and not share_no "
+    "and not cupy "
     "and not forked_during "  # whose memory another thread may hold locked
     "and not bad_scales and not torch_can"  # torch throws, which a sanitizer loaded early cannot follow
 )

@@ -124,3 +124,19 @@ loaded = [(value.item(), int(n)) for value, n in DataLoader(Sums(), batch_size=N
 print([value for value, _ in loaded] == parent, {n for _, n in loaded} == {1})
 """
     assert run(script) == ["True", "True"]
+
+
+def test_layers_have_as_many_threads_as_torch():
+    script = """
+import torch
+from rtlgrad.nn.table_ops import table_matmul
+codes, other = torch.from_numpy(a), torch.from_numpy(b)
+def layer(): table_matmul(codes, other, torch.from_numpy(table.products))
+for setting in (1, 3):
+    torch.set_num_threads(setting)
+    layer()
+    alone = threads()
+    layer()
+    print(threads() - before, threads() - alone)
+"""
+    assert run(script) == ["0", "0", "2", "0"]
