@@ -17,6 +17,7 @@ from ..lutgen.table import code_values
 from .accumulators import parse_accumulator
 from .engines import INT32_MAX, LookupTable, check_accumulator, resolve_engine
 from .engines.cuda import CudaEngine
+from .engines.cuda.scaling import Scales
 from .exact_convolutions import exact_conv2d
 from .mantissa_ops import (
     mantissa_conv2d,
@@ -137,30 +138,25 @@ def _layer(given: Operands, geometry: Geometry, choices: Choices) -> Tensor:
     sums = _sums(choices.engine, x)
     # In two's complement the zero point is 0, so its value is its code in every format.
     outside, w_zero = given.x_zero, given.w_zero
-    weights = decode(w, b).flatten(1).sum(dim=1, dtype=torch.int64)
-    if kind.mode == "saturate":
-        acc = sums.saturating_conv2d(x, w, lookup, shape, outside, kind.bits)
-    elif kind.mode == "wrap":
-        acc = sums.conv2d(x, w, lookup, shape, outside)
-        acc = (acc << 32 - kind.bits) >> 32 - kind.bits
-    else:
+    weights = decode(w, b).flatten(1).sum(dim=1, dtype=torch.int64) - _taps(w) * w_zero
+    scales = Scales(weights, given.x_zero, given.x_scale, given.w_scale)
+    if kind.mode == "exact":
         _check_sums(w, lookup)
         folded = _folded(sums, lookup, w, a, w_zero)
-        acc = sums.conv2d(x, w, folded or lookup, shape, outside)
         if folded is not None:
-            weights, w_zero = weights - _taps(w) * w_zero, 0
+            lookup, w_zero = folded, 0
+    # The sums of activations that a zero point of weights asks for are not known while products are summed.
+    fused = None if w_zero or kind.mode == "wrap" else scales
+    if kind.mode == "saturate":
+        made = sums.saturating_conv2d(x, w, lookup, shape, outside, kind.bits, fused)
+    else:
+        made = sums.conv2d(x, w, lookup, shape, outside, fused)
+    if made.is_floating_point():
+        return made
+    if kind.mode == "wrap":
+        made = (made << 32 - kind.bits) >> 32 - kind.bits
     return sums.scaling.finish(
-        acc,
-        x,
-        w,
-        shape,
-        weight_sums=weights,
-        x_zero=given.x_zero,
-        x_scale=given.x_scale,
-        w_scale=given.w_scale,
-        w_zero=w_zero,
-        x_bits=a.bits,
-        x_signed=a.signed,
+        made, x, w, shape, scales, w_zero=w_zero, x_bits=a.bits, x_signed=a.signed
     )
 
 

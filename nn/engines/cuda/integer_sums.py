@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .devices import Device
     from .digit_layout import DigitLayout
     from .problem import Problem
+    from .routes import Estimate
+    from .scaling import Scales
 
 
 class IntegerSums:
@@ -51,13 +53,22 @@ class IntegerSums:
         """
         what = operands.matmul_problem(a, b)
         out = a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32)
-        self._add_entries(what, a, b, table, out, outside=None)
+        self._add_entries(what, {"x": a, "w": b}, table, out)
         return out
 
     def conv2d(
-        self, x: Tensor, w: Tensor, table: LookupTable, geometry: Conv2dGeometry, outside: Tensor
+        self,
+        x: Tensor,
+        w: Tensor,
+        table: LookupTable,
+        geometry: Conv2dGeometry,
+        outside: Tensor,
+        scales: Scales | None = None,
     ) -> Tensor:
         """Return a convolution's sums of ``T[x, w]``, int32 [B, O, H', W'].
+
+        Where scales are given and a block sees all of k, what they make of the sums is stored instead:
+        float32. Sums that several blocks add up stay int32.
 
         Args:
             x: activation codes, uint8 or int16 [B, C, H, W].
@@ -65,14 +76,20 @@ class IntegerSums:
             table: the product table.
             geometry: of the convolution; its pad_code is not used.
             outside: int32 [], the code of taps outside the image; it stays on the device.
+            scales: of the layer.
 
         Raises:
             ConfigError: as `matmul`.
         """
         x, w = x.contiguous(), w.contiguous()
         what, shape = operands.conv2d_problem(x, w, geometry)
-        out = x.new_empty(shape, dtype=torch.int32)
-        self._add_entries(what, x, w, table, out, outside=outside)
+        given = _given(x, w, outside)
+        if what.is_empty:
+            return x.new_empty(shape, dtype=torch.int32)
+        estimate = self._plan(what, given, table)
+        whole = scales is not None and estimate.splits == 1
+        out = x.new_empty(shape, dtype=torch.float32 if whole else torch.int32)
+        self._run(what, estimate, given, table, out, scales if whole else None)
         return out
 
     def saturating_conv2d(
@@ -83,10 +100,12 @@ class IntegerSums:
         geometry: Conv2dGeometry,
         outside: Tensor,
         bits: int,
+        scales: Scales | None = None,
     ) -> Tensor:
         """Return a convolution's sums in an accumulator that is clamped after every addition.
 
-        Products are added in the order of a weight's entries, as `rtlgrad.nn.accumulators` says.
+        Products are added in the order of a weight's entries, as `rtlgrad.nn.accumulators` says. int32, or
+        float32 where scales are given.
 
         Args:
             x: as `conv2d`, as is all else.
@@ -95,17 +114,18 @@ class IntegerSums:
             geometry: of the convolution.
             outside: the code of taps outside the image.
             bits: of the accumulator, 2 to 32.
+            scales: of the layer.
 
         Raises:
             ConfigError: as `matmul`.
         """
         x, w = x.contiguous(), w.contiguous()
         what, shape = operands.conv2d_problem(x, w, geometry)
-        out = x.new_zeros(shape, dtype=torch.int32)
-        if what.rows and what.columns and what.groups:
+        out = x.new_zeros(shape, dtype=torch.int32 if scales is None else torch.float32)
+        if not what.is_empty:
             kinds = operands.kinds(x, w, operands.CODE_KINDS, "codes")
             launch = plan_saturating(what, table, self.device.gpu, kinds=kinds, bits=bits)
-            read = {"x": x, "w": w, "outside": outside.to(torch.int32)}
+            read = {**_given(x, w, outside), **({} if scales is None else scales.read())}
             read["table"] = self._tables.layout(table, layouts.row_layout)
             self.device.run(launch, read, {"out": out})
         return out
@@ -142,7 +162,7 @@ class IntegerSums:
         problems, shape = operands.input_grad_problems(grad, w, geometry, image)
         out = grad.new_empty(shape, dtype=torch.int32)
         for what in problems:
-            self._add_entries(what, grad, w, table, out, outside=outside)
+            self._add_entries(what, _given(grad, w, outside), table, out)
         return out
 
     def conv2d_weight_grad(
@@ -170,39 +190,49 @@ class IntegerSums:
         x, grad = x.contiguous(), grad.contiguous()
         what, shape = operands.weight_grad_problem(x, grad, geometry, kernel)
         out = x.new_empty(shape, dtype=torch.int32)
-        self._add_entries(what, x, grad, table, out, outside=outside)
+        self._add_entries(what, _given(x, grad, outside), table, out)
         return out
 
     def _add_entries(
-        self,
-        what: Problem,
-        x: Tensor,
-        w: Tensor,
-        table: LookupTable,
-        out: Tensor,
-        *,
-        outside: Tensor | None,
+        self, what: Problem, given: dict[str, Tensor], table: LookupTable, out: Tensor
     ) -> None:
-        if not (what.rows and what.columns and what.groups):
-            return
-        kinds = operands.kinds(x, w, operands.CODE_KINDS, "codes")
+        if not what.is_empty:
+            self._run(what, self._plan(what, given, table), given, table, out)
+
+    def _plan(self, what: Problem, given: dict[str, Tensor], table: LookupTable) -> Estimate:
+        kinds = operands.kinds(given["x"], given["w"], operands.CODE_KINDS, "codes")
         # A tap that is no product at all has no digits.
-        complete = outside is not None or what.is_dense
+        complete = "outside" in given or what.is_dense
 
         def digits() -> DigitLayout | None:
             return self._tables.digits_of(table) if complete else None
 
-        estimate = plan_table(what, table, self.device.gpu, kinds=kinds, digits=digits)
+        return plan_table(what, table, self.device.gpu, kinds=kinds, digits=digits)
+
+    def _run(
+        self,
+        what: Problem,
+        estimate: Estimate,
+        given: dict[str, Tensor],
+        table: LookupTable,
+        out: Tensor,
+        scales: Scales | None = None,
+    ) -> None:
         if estimate.splits > 1:
             out[what.region].zero_()
-        read = {"x": x, "w": w}
-        if outside is not None:
-            read["outside"] = outside.to(torch.int32)
-        found = digits() if estimate.route is TableRoute.LOWRANK else None
-        if found is not None:
-            run_lowrank(self.device, self._tables, estimate.launch, found, read, out)
+        read = {**given, **({} if scales is None else scales.read())}
+        lowrank = estimate.route is TableRoute.LOWRANK
+        digits = self._tables.digits_of(table) if lowrank else None
+        if digits is not None:
+            run_lowrank(self.device, self._tables, estimate.launch, digits, read, out)
             return
         expanded = estimate.route is TableRoute.EXPANDED
         make = layouts.expanded_layout if expanded else layouts.row_layout
         read["table"] = self._tables.layout(table, make)
         self.device.run(estimate.launch, read, {"out": out})
+
+
+def _given(x: Tensor, w: Tensor, outside: Tensor | None) -> dict[str, Tensor]:
+    """Return the operands by the member of `struct Gemm` that takes their address."""
+    there = {} if outside is None else {"outside": outside.to(torch.int32)}
+    return {"x": x, "w": w, **there}

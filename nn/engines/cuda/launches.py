@@ -33,7 +33,7 @@ QUANTIZE = structure(
 
 FINISH = np.dtype(
     [
-        *((name, np.uint64) for name in ("weight_sums", "x_zero", "x_scale", "w_scale", "result")),
+        ("result", np.uint64),
         ("gather", GEMM),
         *((name, np.int32) for name in ("w_zero", "x_bits", "x_signed", "reserved")),
     ]

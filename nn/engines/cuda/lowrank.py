@@ -32,8 +32,8 @@ def run_lowrank(
         tables: what is known of tables there.
         launch: of `table_lowrank`.
         digits: the table.
-        operands: x, w and perhaps outside.
-        out: int32, where results are added if the launch splits, else written.
+        operands: x, w, perhaps outside, and perhaps the scales of a layer.
+        out: where results are added if the launch splits, else written; int32, with scales float32.
     """
     members = launch.members
     rows = members["gather.groups"] * members["gather.rows"]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int, int]
 
-ADDRESSES = ("x", "w", "table", "out", "outside")
+SCALES = ("weight_sums", "x_zero", "x_scale", "w_scale")
+ADDRESSES = ("x", "w", "table", "out", "outside", *SCALES)
 _WIDE = ("x_group", "w_group", "out_group", "x_outer", "out_outer", "out_split")
 _NARROW = (
     *("rows", "columns", "depth", "groups", "n1", "n2", "k1", "k2", "x_k0"),
@@ -67,6 +68,11 @@ class Problem:
     along_k: bool
     indices: Mapping[str, int]
     region: tuple[EllipsisType | slice, ...] = (...,)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no result to make."""
+        return not (self.rows and self.columns and self.groups)
 
     @property
     def is_dense(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,34 @@ if TYPE_CHECKING:
 
     from ..types import Conv2dGeometry
     from .devices import Device
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """What makes a layer's result of its sums: ``(sum - weight_sums * x_zero) * (x_scale * w_scale)``.
+
+    The difference is an integer, then a float32, as is the product of the scales.
+
+    Attributes:
+        weight_sums: int64 [O], what the activations' zero point multiplies.
+        x_zero: int32 [], the activations' zero point.
+        x_scale: float32 [].
+        w_scale: float32 [O].
+    """
+
+    weight_sums: Tensor
+    x_zero: Tensor
+    x_scale: Tensor
+    w_scale: Tensor
+
+    def read(self) -> dict[str, Tensor]:
+        """Return what a kernel reads, by the member of `struct Gemm`."""
+        return {
+            "weight_sums": self.weight_sums.contiguous(),
+            "x_zero": self.x_zero.to(torch.int32),
+            "x_scale": self.x_scale,
+            "w_scale": self.w_scale.contiguous(),
+        }
 
 
 class Scaling:
@@ -72,11 +101,8 @@ class Scaling:
         x: Tensor,
         w: Tensor,
         geometry: Conv2dGeometry,
+        scales: Scales,
         *,
-        weight_sums: Tensor,
-        x_zero: Tensor,
-        x_scale: Tensor,
-        w_scale: Tensor,
         w_zero: int,
         x_bits: int,
         x_signed: bool,
@@ -88,11 +114,8 @@ class Scaling:
             x: activation codes [B, C, H, W].
             w: weight codes [O, C/groups, kh, kw]; their shape alone is used.
             geometry: of the convolution.
-            weight_sums: int64 [O], the sum of each output's weights, as values.
-            x_zero: int32 [], the activations' zero point.
-            x_scale: float32 [].
-            w_scale: float32 [O].
-            w_zero: the weights' zero point.
+            scales: what is left to do besides w_zero.
+            w_zero: what each window's activations are multiplied by, to be subtracted.
             x_bits: width of an activation's code.
             x_signed: whether it is two's complement.
 
@@ -115,13 +138,7 @@ class Scaling:
         members = {f"gather.{name}": value for name, value in sizes.items()}
         members |= {"w_zero": w_zero, "x_bits": x_bits, "x_signed": int(x_signed)}
         launch = per_thread(FINISH_KERNEL, what.columns * what.groups, **members)
-        read = {
-            "gather.x": x,
-            "gather.out": acc.contiguous(),
-            "weight_sums": weight_sums.contiguous(),
-            "x_zero": x_zero.to(torch.int32),
-            "x_scale": x_scale,
-            "w_scale": w_scale.contiguous(),
-        }
-        self.device.run(launch, read, {"result": out})
+        read = {"x": x, "out": acc.contiguous(), **scales.read()}
+        gathered = {f"gather.{name}": tensor for name, tensor in read.items()}
+        self.device.run(launch, gathered, {"result": out})
         return out

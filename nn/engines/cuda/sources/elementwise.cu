@@ -1,5 +1,5 @@
 // What surrounds the sums of a layer: quantization before, zero points and scales after.
-#include "gather.cuh"
+#include "results.cuh"
 
 constexpr int kThreads = 256;
 
@@ -33,9 +33,8 @@ RTLGRAD_KERNEL(quantize, Quantize, kThreads) {
 }
 
 struct Finish {
-    u64 weight_sums, x_zero, x_scale, w_scale;  // i64 [O], i32 [], float32 [], float32 [O]
-    u64 result;                                 // float32, as the sums
-    Gemm gather;                                // what made the sums, which are its result
+    u64 result;   // float32, as the sums
+    Gemm gather;  // what made the sums, which are its result
     i32 w_zero, x_bits, x_signed, unused;
 };
 
@@ -44,16 +43,15 @@ __device__ inline i32 value_of(u32 code, int bits, int is_signed) {
     return is_signed ? (((value + half) & ((1 << bits) - 1)) - half) : value;
 }
 
-// out = float(sums - weight_terms - w_zero * sum of the window's activations) * (x_scale * w_scale), a
-// thread per position and group.
+// result = `scaled` of the sums less w_zero times the window's activations, a thread per position and group.
 RTLGRAD_KERNEL(finish, Finish, kThreads) {
     const Gemm& g = p.gather;
     const i64 thread = static_cast<i64>(blockIdx.x) * kThreads + threadIdx.x;
     if (thread >= static_cast<i64>(g.columns) * g.groups) return;
     const int group = static_cast<int>(thread / g.columns), n = static_cast<int>(thread % g.columns);
-    const i32 x_zero = __ldg(pointer<const i32>(p.x_zero));
     i64 window = 0;
     if (p.w_zero != 0) {
+        const i32 x_zero = __ldg(pointer<const i32>(g.x_zero));
         const Position at = position_of(g, n);
         for (int k = 0; k < g.depth; ++k) {
             const i64 source = source_of(g, at, tap_of(g, k, g.depth));
@@ -62,15 +60,11 @@ RTLGRAD_KERNEL(finish, Finish, kThreads) {
                                             p.x_bits, p.x_signed);
         }
     }
-    const float x_scale = __ldg(pointer<const float>(p.x_scale));
     for (int m = 0; m < g.rows; ++m) {
         const int output = group * g.rows + m;
         const i64 index = group * g.out_group + result_index(g, m, n);
-        const i64 weights = __ldg(pointer<const i64>(p.weight_sums) + output);
-        const i64 terms = (weights - static_cast<i64>(g.depth) * p.w_zero) * x_zero;
-        const i64 sum = __ldg(pointer<const i32>(g.out) + index) - terms - window * p.w_zero;
-        const float scale = __fmul_rn(x_scale, __ldg(pointer<const float>(p.w_scale) + output));
-        pointer<float>(p.result)[index] = __fmul_rn(__ll2float_rn(sum), scale);
+        const i64 sum = __ldg(pointer<const i32>(g.out) + index) - window * p.w_zero;
+        pointer<float>(p.result)[index] = scaled(g, output, sum);
     }
 }
 

@@ -15,6 +15,8 @@
 struct Gemm {
     u64 x, w, table, out;
     u64 outside;                       // address of an i32: the value outside; 0: there is no product
+    // Of a layer's float32 results, see results.cuh: i64 [outputs], i32 [], float32 [], float32 [outputs].
+    u64 weight_sums, x_zero, x_scale, w_scale;
     i64 x_group, w_group, out_group;   // elements from one group to the next
     i64 x_outer, out_outer;            // elements from one n0 to the next
     i64 out_split;                     // elements from one split's result to the next

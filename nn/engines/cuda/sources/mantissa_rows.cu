@@ -124,7 +124,7 @@ struct MantissaProduct {
         return __uint_as_float(sign | static_cast<u32>(e) << 23 | (significand & 0x7fffffu));
     }
 
-    __device__ void write(i64 index, Sum sum, int /* counted */) const {
+    __device__ void write(i64 index, int /* output */, Sum sum, int /* counted */) const {
         pointer<float>(p.out)[index] = sum == sum ? sum : __uint_as_float(kNan);
     }
 

@@ -10,7 +10,7 @@
 // registers while those of this one are used.
 //
 // 16 warps go through kPerWarp positions each; a block makes 64 or 32 rows of 16 * kPerWarp results.
-#include "gather.cuh"
+#include "results.cuh"
 
 constexpr int kThreads = 512, kWarps = kThreads / 32;
 constexpr int kPerWarp = 32, kColumns = kWarps * kPerWarp;
@@ -155,20 +155,15 @@ class Expanded {
         const int m = m_start + lane * kPerWord;
         const u32 lacking = static_cast<u32>(p.offset) * static_cast<u32>(counted);
         const i64 base = group * p.out_group + split * p.out_split;
+        const int output = group * p.rows + m;
 #pragma unroll
         for (int j = 0; j < kPerWarp; ++j) {
             const int n = n_start + warp * kPerWarp + j;
             if (n >= p.columns) continue;
             const i64 index = base + result_index(p, m, n);
-            if (m < p.rows) put(index, all[j] - (kPerWord == 2 ? upper[j] << 16 : 0) + lacking);
-            if (kPerWord == 2 && m + 1 < p.rows) put(index + p.out_row, upper[j] + lacking);
+            if (m < p.rows) put(p, index, output, all[j] - (kPerWord == 2 ? upper[j] << 16 : 0) + lacking);
+            if (kPerWord == 2 && m + 1 < p.rows) put(p, index + p.out_row, output + 1, upper[j] + lacking);
         }
-    }
-
-    __device__ void put(i64 index, u32 value) const {
-        i32* out = pointer<i32>(p.out) + index;
-        if (p.splits == 1) *out = static_cast<i32>(value);
-        else atomicAdd(out, static_cast<i32>(value));
     }
 
     const Gemm& p;

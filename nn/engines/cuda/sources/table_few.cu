@@ -9,7 +9,7 @@
 //
 // With RTLGRAD_SATURATE a sum is clamped to p.shift bits of two's complement after every addition, k
 // ascending; p.splits is 1 then, and no tap lacks a product.
-#include "gather.cuh"
+#include "results.cuh"
 
 constexpr int kThreads = 256, kPerThread = 4, kColumns = kThreads * kPerThread;
 
@@ -106,11 +106,8 @@ class Few {
         for (int j = 0; j < kPerThread; ++j) {
             const int n = n_start + static_cast<int>(threadIdx.x) + j * kThreads;
             if (n >= p.columns) continue;
-            i32* out = pointer<i32>(p.out) + base + result_index(p, m, n);
             const u32 lacking = RTLGRAD_SATURATE ? 0 : static_cast<u32>(p.offset) * static_cast<u32>(counted);
-            const i32 total = static_cast<i32>(sums[j] + lacking);
-            if (p.splits == 1) *out = total;
-            else atomicAdd(out, total);
+            put(p, base + result_index(p, m, n), group * p.rows + m, sums[j] + lacking);
         }
     }
 

@@ -16,7 +16,7 @@
 // with W words a pass's digits. Words q and q + 4, which one lane holds, are then of neighbours in k.
 //
 // 4 warps side by side along n make 64 columns each, of RTLGRAD_ROWS rows.
-#include "gather.cuh"
+#include "results.cuh"
 
 struct LowRank {
     u64 digits;     // i8 [passes][activation_rows][digits] of U
@@ -238,10 +238,8 @@ class LowRankSums {
 #pragma unroll
                 for (int i = 0; i < kTilesM; ++i) {
                     const int m = m_first + 16 * i;
-                    if (m < g.rows) put(start + static_cast<i64>(m) * g.out_row, bases[i][0], sums[i][j][right]);
-                    if (m + 8 < g.rows) {
-                        put(start + static_cast<i64>(m + 8) * g.out_row, bases[i][1], sums[i][j][2 + right]);
-                    }
+                    put_row(m, start, bases[i][0], sums[i][j][right]);
+                    put_row(m + 8, start, bases[i][1], sums[i][j][2 + right]);
                 }
             }
         }
@@ -252,11 +250,10 @@ class LowRankSums {
         return counts ? __ldg(pointer<const i32>(p.base_sums) + group * g.rows + m) : 0;
     }
 
-    __device__ void put(i64 index, i32 base, i32 sum) const {
-        i32* out = pointer<i32>(g.out) + index;
-        const i32 value = static_cast<i32>(static_cast<u32>(base) + static_cast<u32>(sum));
-        if (g.splits == 1) *out = value;
-        else atomicAdd(out, value);
+    __device__ void put_row(int m, i64 start, i32 base, i32 sum) const {
+        if (m >= g.rows) return;
+        const u32 total = static_cast<u32>(base) + static_cast<u32>(sum);
+        put(g, start + static_cast<i64>(m) * g.out_row, group * g.rows + m, total);
     }
 
     const LowRank& p;

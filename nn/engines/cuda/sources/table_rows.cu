@@ -6,6 +6,7 @@
 // it is read from global memory, that is, from the caches.
 //
 // RTLGRAD_ENTRY_BYTES is 2 (unsigned, p.offset to be added to each) or 4.
+#include "results.cuh"
 #include "tile_loop.cuh"
 
 #if RTLGRAD_ENTRY_BYTES == 2
@@ -70,11 +71,8 @@ struct TableProduct {
     }
 
     // counted: entries added, those that stand for no product included.
-    __device__ void write(i64 index, Sum sum, int counted) const {
-        i32* out = pointer<i32>(p.out) + index;
-        const i32 total = static_cast<i32>(sum + static_cast<u32>(p.offset) * static_cast<u32>(counted));
-        if (p.splits == 1) *out = total;
-        else atomicAdd(out, total);
+    __device__ void write(i64 index, int output, Sum sum, int counted) const {
+        put(p, index, output, sum + static_cast<u32>(p.offset) * static_cast<u32>(counted));
     }
 
     __device__ int shared_bytes() const {

@@ -184,7 +184,8 @@ class TileLoop {
 #pragma unroll
             for (int i = 0; i < kRowsPerWarp; ++i) {
                 if (m + i < p.rows) {
-                    product.write(start + static_cast<i64>(m + i) * p.out_row, sums[i][j], counted);
+                    const i64 index = start + static_cast<i64>(m + i) * p.out_row;
+                    product.write(index, group * p.rows + m + i, sums[i][j], counted);
                 }
             }
         }
