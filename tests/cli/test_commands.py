@@ -132,7 +132,8 @@ def test_engines_says_what_runs_here_and_why_a_route_is_taken(
     first, second = found["routes"]
     assert first[0].startswith("16x144x32768, table ")
     assert second[0].startswith("1x9x50, table ")
-    assert [line.split()[0] for line in first[1:]] == ["rows", "expanded", "planes", "residual"]
+    routes = ["rows", "expanded", "planes", "residual", "lowrank"]
+    assert [line.split()[0] for line in first[1:]] == routes
     code, text, _ = invoke("engines", "--explain", "good")
     assert code == 0
     assert "10x64x128, table " in text  # ResNet-20's layers where no shape is given

@@ -68,8 +68,8 @@ SOURCES = {
     "clock of B200": "1.85 GHz; the same tables give 1.86 GHz for its tensor cores, 1.98 GHz at most",
     "mma.sync of bytes, A100": "data sheet: 624 TOPS / (2 x 108 x 1.41 GHz) = 2048 products a cycle",
     "mma.sync of bytes, T4, RTX 3090, RTX 6000 Ada": "assumption: 1024, half of an A100's multiprocessor",
-    "mma.sync of bytes, H100": "62.9 % of the peak of 4096, the average that W. Luo et al., Benchmarking and "
-    "Dissecting the Nvidia Hopper GPU Architecture (arXiv:2402.13499), are cited for",
+    "mma.sync of bytes, H100": "assumption: 62.9 % of the peak of 4096, a measured average quoted at second "
+    "hand, probably from W. Luo et al. (arXiv:2402.13499)",
     "mma.sync of bytes, B200": "assumption: an A100's rate; its peak is for tcgen05, which is not used",
 }
 """Where each figure of `GPUS`, and of the model that counts with them, comes from."""
