@@ -22,7 +22,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lut train eval report catalogue conformance demo test lint bench bench-lut experiments sanitize test-aarch64 test-gpu bench-gpu fuzz doctor clean
+.PHONY: help setup lut train eval report catalogue conformance demo test test-all lint bench bench-lut experiments sanitize test-aarch64 test-gpu bench-gpu fuzz doctor clean
 
 help: ## print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -60,6 +60,9 @@ demo: $(READY) ## the main job, end to end, in a few minutes
 test: $(READY) ## lint and run all tests
 	@$(RUN) scripts/check.py
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
+
+test-all: $(READY) ## the same with the tests that everyday runs leave out, as CI does
+	@$(MAKE) --no-print-directory test ARGS="--slow $(ARGS)"
 
 lint: $(READY) ## ruff and mypy alone
 	@$(RUN) scripts/check.py

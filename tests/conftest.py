@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
 RTL = Path(__file__).parents[1] / "rtl"
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests to CI and to who asks for them: everyday runs are to take minutes."""
+    if config.getoption("--slow") or os.environ.get("CI"):
+        return
+    skip = pytest.mark.skip(reason="slow: make test-all, or pytest --slow; CI runs it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
 # Routes are chosen by the shipped figures, whatever this machine is busy with.
 os.environ.setdefault("RTLGRAD_CALIBRATE", "0")
 

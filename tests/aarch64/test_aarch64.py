@@ -12,6 +12,7 @@ from emulated import missing_tools
 SAMPLE = "single_pixel or greatest_digits or outside_the_table or overflow_between or one_product"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(missing_tools()), reason=f"needs {', '.join(missing_tools())}")
 def test_portable_kernels_compute_as_specified_on_aarch64():
     script = Path(__file__).parents[2] / "scripts" / "aarch64.py"

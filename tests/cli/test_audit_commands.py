@@ -29,20 +29,22 @@ RTL = Path(__file__).resolve().parents[2] / "rtl"
 def _one_simulation_each() -> Iterator[None]:
     """Keep each text's simulation running between commands: building it is what takes time."""
     running: dict[str, LiveMultiplier] = {}
-    end = LiveMultiplier.close
+
+    class Kept(LiveMultiplier):
+        def close(self) -> None:
+            """Go on: the module ends it."""
 
     def shared(design: Any, *, latency: Any = None) -> LiveMultiplier:
         text = design.sources.text
         if text not in running:
-            running[text] = LiveMultiplier(design, latency=latency)
+            running[text] = Kept(design, latency=latency)
         return running[text]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rtlgrad.lutgen.live.LiveMultiplier", shared)
-        patch.setattr(LiveMultiplier, "close", lambda self: None)
         yield
     for live in running.values():
-        end(live)
+        LiveMultiplier.close(live)
 
 
 @pytest.fixture

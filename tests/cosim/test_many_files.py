@@ -217,6 +217,7 @@ def test_what_is_lacking_is_named_and_where_it_may_be(tmp_path: Path, text: str)
     assert "(more.v, parts.sv do)" in message()
 
 
+@pytest.mark.slow
 def test_12_by_12_is_exhaustive(tmp_path: Path) -> None:
     text = (
         "module wide(input [11:0] A, input [11:0] B, output [23:0] O);\n"

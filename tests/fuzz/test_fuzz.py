@@ -19,6 +19,7 @@ SEED = 7
 FILES = 12
 
 
+@pytest.mark.slow
 def test_a_spoiled_design_gives_a_right_table_or_a_clear_error(tmp_path: Path) -> None:
     verdicts = fuzz.run_batch(list(range(FILES)), SEED, tmp_path, jobs=2)
     assert [verdict.number for verdict in verdicts] == list(range(FILES))

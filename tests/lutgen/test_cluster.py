@@ -51,6 +51,7 @@ def designs(tmp_path: Path) -> list[DesignReference]:
     return [design for name in order for design in references(folder / f"{name}.v")]
 
 
+@pytest.mark.slow
 @needs_dask
 def test_a_cluster_that_loses_a_worker_makes_what_this_machine_makes(
     cluster: tuple[str, list[subprocess.Popen[bytes]]],

@@ -112,6 +112,7 @@ def test_kills_lose_nothing_and_leave_nothing(folder: Path, seed: int) -> None:
     assert [path.name for path in scratch.iterdir() if path.name.startswith("rtlgrad-")] == []
 
 
+@pytest.mark.slow
 def test_two_commands_on_one_store_do_not_disturb_each_other(folder: Path) -> None:
     for name in ("endless", "broken", "m3"):
         (folder / f"{name}.v").unlink()

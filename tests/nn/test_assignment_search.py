@@ -84,6 +84,7 @@ def test_a_limit_keeps_a_candidate_off_the_front(tmp_path):
     assert not any("bad" in one.assignment.designs for one in front(study.candidates))
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_search_and_a_killed_one_loses_nothing(tmp_path):
     trials, spawn = 16, multiprocessing.get_context("spawn")
     doomed = spawn.Process(target=toy_worker, args=(str(tmp_path), trials, 4))

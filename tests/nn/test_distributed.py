@@ -70,6 +70,7 @@ def curve(folder):
     return [(line["train_loss"], line["validation"]["loss"]) for line in lines]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one_and_resume_exactly(tmp_path):
     folders = one, two, parts = [tmp_path / name for name in ("one", "two", "parts")]
     done = torchrun(tmp_path, two, parts)

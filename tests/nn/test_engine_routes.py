@@ -474,6 +474,7 @@ def test_explanation_names_every_route_and_the_one_taken():
 # ---- building and memory ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_compiler_without_an_instruction_set_builds_the_others(monkeypatch, tmp_path):
     compiler = tmp_path / "cxx"
     compiler.write_text(
@@ -493,6 +494,7 @@ def test_compiler_without_an_instruction_set_builds_the_others(monkeypatch, tmp_
         native_library.current_isa()
 
 
+@pytest.mark.slow
 def test_other_machines_get_the_portable_kernels(monkeypatch, tmp_path):
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     monkeypatch.setenv("RTLGRAD_CACHE", str(tmp_path / "cache"))
@@ -504,6 +506,7 @@ def test_other_machines_get_the_portable_kernels(monkeypatch, tmp_path):
         assert np.array_equal(get_engine("native").matmul(codes, codes.T, table), table)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm (binutils)")
 @pytest.mark.parametrize("isa", HERE, ids=lambda isa: isa.name)
 def test_kernels_share_no_code_with_other_instruction_sets(isa, tmp_path):

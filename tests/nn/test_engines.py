@@ -311,6 +311,7 @@ def test_failing_compiler_shows_its_message(monkeypatch, empty_cache):
     assert left == []  # nothing half-built stays
 
 
+@pytest.mark.slow
 def test_processes_may_build_at_the_same_time(monkeypatch, empty_cache):
     script = (
         "import numpy as np; from rtlgrad.nn.engines import get_engine;"

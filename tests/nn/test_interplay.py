@@ -130,6 +130,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(tmp_path):
     gradients = ["ste", "lut", "slope"]
     store = (tmp_path / "store").as_uri()

@@ -26,6 +26,7 @@ BASE = TrainConfig(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_dask
 def test_a_killed_worker_loses_nothing(tmp_path, monkeypatch):
     from distributed import Client
