@@ -47,9 +47,10 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[Row]]]) -> Figure:
                 )
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("validation accuracy, %")
-    axes[-1].legend(fontsize=8)
+    axes[0].legend(fontsize=8)  # the first has every line, also while runs are missing
     return figure
 
 
