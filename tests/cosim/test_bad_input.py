@@ -115,6 +115,7 @@ def test_a_bad_design_is_refused_with_a_clear_message(
     check_error(outcomes[name], BAD[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_design_that_never_ends_is_refused_at_its_time_limit(
     name: str, endless_outcomes: Mapping[str, Outcome]
@@ -133,6 +134,7 @@ def test_a_design_that_cannot_be_simulated_to_the_end_is_refused(name: str, tmp_
     check_error(characterized({name: ENDED[name]}, tmp_path)[name], ENDED[name])
 
 
+@pytest.mark.slow
 def test_an_unknown_that_hides_from_lint_and_synthesis_is_found_by_simulation(
     tmp_path: Path,
 ) -> None:
@@ -144,6 +146,7 @@ def test_a_text_that_can_drive_z_is_recognized(text: str, floats: bool) -> None:
     assert may_float(f"module m;\n{text};\nendmodule\n") == floats
 
 
+@pytest.mark.slow
 @needs_icarus
 @pytest.mark.parametrize("name", FLOATING)
 def test_what_only_icarus_sees_is_refused_and_the_operands_named(

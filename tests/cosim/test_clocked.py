@@ -76,6 +76,7 @@ def check(result: Swept | RtlgradError, case: Multiplier | Refused) -> None:
             assert text in str(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, case in GOOD.items() if not case.starts_unknown])
 def test_table_and_latency_in_icarus(name: str, in_icarus: Results) -> None:
     check(in_icarus[name], GOOD[name])
@@ -86,6 +87,7 @@ def test_refusals_in_icarus(name: str, in_icarus: Results) -> None:
     check(in_icarus[name], BAD[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_VERILATOR)
 def test_verilator_says_the_same(name: str, in_verilator: Results) -> None:
     check(in_verilator[name], {**GOOD, **BAD, **RARELY_BAD}[name])

@@ -51,6 +51,7 @@ def test_verilator_gives_the_table_of_the_model(
     assert np.array_equal(characterization.table.products, MODELS[name]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_icarus_gives_the_table_of_the_model(
     name: str, icarus_tables: Mapping[str, Swept | RtlgradError]

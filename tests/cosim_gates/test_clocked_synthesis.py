@@ -70,6 +70,7 @@ def test_the_netlist_computes_the_core_s_table(made: dict[str, Synthesis], name:
     assert not done.cost.absent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("liberty", "name"),
     [

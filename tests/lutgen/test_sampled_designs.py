@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rtlgrad.lutgen.characterize import Outcome
 
 
+pytestmark = pytest.mark.slow
+
+
 def sampled(outcome: Outcome) -> SampledCharacterization:
     assert outcome.error is None, str(outcome.error)
     assert isinstance(outcome.characterization, SampledCharacterization)

@@ -13,6 +13,8 @@ from cuda_cases import engine_on
 from rtlgrad.lutgen import exact_table
 from rtlgrad.nn import ApproxConv2d, ApproxLinear
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("emulated_training.py")
 
 
