@@ -34,6 +34,17 @@ def rtlgrad(folder: Path, *arguments: str) -> int:
     return 0
 
 
+def said(
+    capfd: pytest.CaptureFixture[str], folder: Path, *arguments: object
+) -> tuple[int, str, str]:
+    """Run the command in a folder; return exit status, standard output, standard error."""
+    capfd.readouterr()
+    status = rtlgrad(folder, *map(str, arguments))
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err
+    return status, captured.out, captured.err
+
+
 def characterized(folder: Path) -> None:
     """Write the design into a folder and characterize it."""
     (folder / "rtl").mkdir()

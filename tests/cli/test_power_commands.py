@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from rtlgrad.cli.main import main
+from projects import rtlgrad, said
 from rtlgrad.core.errors import ConfigError
 from rtlgrad.cosim.design import read_design, references
 from rtlgrad.cosim.gates.stimulus import uniform_stimulus
@@ -42,12 +42,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rtl").mkdir()
     (folder / "rtl/plain.v").write_text(UNSIGNED)
     (folder / "rtl/turned.v").write_text(SIGNED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["rtlgrad", "lut"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    assert ended.value.code in (0, None)
+    assert rtlgrad(folder, "lut") == 0
     return folder
 
 
@@ -57,20 +52,8 @@ def invoke(
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command in the workplace; return exit status, standard output, standard error."""
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(workplace)
-        monkeypatch.setattr(sys, "argv", ["rtlgrad", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            main()
-            code: object = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return int(str(code)), captured.out, captured.err
-
-    return call
+    monkeypatch.chdir(workplace)  # tests name files relative to it
+    return partial(said, capfd, workplace)
 
 
 @pytest.fixture
